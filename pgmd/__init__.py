@@ -1,0 +1,57 @@
+"""pgmd: one `Session` over MotherDuck's Postgres endpoint and read-scaling DuckDB replicas."""
+
+from __future__ import annotations
+
+from ._async.engine import AsyncEngine, connect_async
+from ._async.session import AsyncSession
+from ._sync.engine import Engine, connect
+from ._sync.session import Session
+from ._version import __version__
+from .config import Endpoint, Replica
+from .errors import (
+    ConfigurationError,
+    Error,
+    NotSupportedError,
+    Outcome,
+    ParityError,
+    PoolClosed,
+    PoolFull,
+    PoolTimeout,
+    ReplicaError,
+    RoutingError,
+    UsageError,
+)
+from .query import Query
+from .result import Column, Result
+from .routing.decision import Decision, Reason, Route
+from .routing.freshness import Bookmark
+
+__all__ = [
+    "AsyncEngine",
+    "AsyncSession",
+    "Bookmark",
+    "Column",
+    "ConfigurationError",
+    "Decision",
+    "Endpoint",
+    "Engine",
+    "Error",
+    "NotSupportedError",
+    "Outcome",
+    "ParityError",
+    "PoolClosed",
+    "PoolFull",
+    "PoolTimeout",
+    "Query",
+    "Reason",
+    "Replica",
+    "ReplicaError",
+    "Result",
+    "Route",
+    "RoutingError",
+    "Session",
+    "UsageError",
+    "__version__",
+    "connect",
+    "connect_async",
+]

@@ -1,0 +1,1 @@
+"""The shells that wait: authored here for asyncio, generated from here for threads."""

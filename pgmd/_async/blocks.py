@@ -1,0 +1,115 @@
+"""What a session hands out: open blocks and views of itself."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, overload
+
+from psycopg.rows import BaseRowFactory
+from typing_extensions import TypeVar
+
+from ..errors import UsageError
+from ..pooling import Slot
+from ..query import Params, Sql
+from ..result import Result
+from ..routing.decision import Route
+from .endpoint import AsyncPooled
+from .replicas import Member
+
+if TYPE_CHECKING:
+    from .session import AsyncSession
+
+Row = TypeVar("Row", default=tuple[Any, ...])
+Other = TypeVar("Other")
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """An open transaction or snapshot, and what it holds until it ends."""
+
+    connection: AsyncPooled | None = None
+    slot: Slot[Member] | None = None
+    is_snapshot: bool = False
+    # The position of the first write in it.
+    write: int | None = None
+    changed_schema: bool = False
+    ended_well: bool = False
+
+
+class _View(Generic[Row]):
+    """Executes in its session, on a route."""
+
+    _route: Route | None = None
+
+    def __init__(self, session: AsyncSession[Row]) -> None:
+        self._session = session
+
+    @overload
+    async def execute(self, query: Sql, params: Params | None = None) -> Result[Row]: ...
+
+    @overload
+    async def execute(
+        self,
+        query: Sql,
+        params: Params | None = None,
+        *,
+        row_factory: BaseRowFactory[Other],
+    ) -> Result[Other]: ...
+
+    async def execute(
+        self,
+        query: Sql,
+        params: Params | None = None,
+        *,
+        row_factory: BaseRowFactory[Any] | None = None,
+    ) -> Result[Any]:
+        """As the session's `execute()`."""
+        self._check()
+        return await self._session.run(query, params, row_factory, self._route)
+
+    def _check(self) -> None:
+        pass
+
+
+class AsyncEndpointView(_View[Row]):
+    """A session whose statements all go to the endpoint."""
+
+    _route = Route.ENDPOINT
+
+
+class AsyncReplicaView(_View[Row]):
+    """A session whose statements all go to a replica; `RoutingError` for what may not."""
+
+    _route = Route.REPLICA
+
+
+class _BlockView(_View[Row]):
+    """Executes in an open block of its session."""
+
+    def __init__(self, session: AsyncSession[Row], block: Block) -> None:
+        super().__init__(session)
+        self._block = block
+
+    def _check(self) -> None:
+        if self._session._block is not self._block:
+            raise UsageError(f"this {self._what} is over; open a new one")
+
+    _what = "block"
+
+
+class AsyncTransaction(_BlockView[Row]):
+    """An open transaction. Not for sharing between threads or tasks."""
+
+    _what = "transaction"
+
+    def transaction(self) -> AbstractAsyncContextManager[AsyncTransaction[Row]]:
+        """A savepoint in this transaction, rolled back to on error."""
+        self._check()
+        return self._session.transaction()
+
+
+class AsyncSnapshot(_BlockView[Row]):
+    """An open read-only view of one moment. Not for sharing between threads or tasks."""
+
+    _what = "snapshot"

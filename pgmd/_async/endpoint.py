@@ -1,0 +1,192 @@
+"""The endpoint's side: a psycopg_pool, configured for what the server turned out to be."""
+
+from __future__ import annotations
+
+import logging
+import select
+from typing import Any
+
+import psycopg
+import psycopg_pool
+from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
+from psycopg.types.string import StrDumper
+from psycopg_pool import AsyncConnectionPool
+
+from ..clock import now
+from ..config import Endpoint
+from ..errors import NotSupportedError, PoolClosed, PoolFull, PoolTimeout
+from ..profile import PROBE, Dialect, Profile, recognise
+from ..redact import Redactor
+from ..runtime import aio as runtime
+
+_log = logging.getLogger("pgmd.pool")
+
+# A connection that rested this long (seconds) is asked whether it still answers.
+_CHECK_AFTER = 30.0
+
+
+class AsyncPooled(AsyncConnection[tuple[Any, ...]]):
+    """A connection of the pool; `rested_since` is when it came back."""
+
+    rested_since: float = 0.0
+
+
+class AsyncEndpointPool:
+    """Lends connections to the endpoint, each in autocommit mode and fit for its profile."""
+
+    def __init__(self, settings: Endpoint, redact: Redactor) -> None:
+        self._settings = settings
+        self._redact = redact
+        self._pool: AsyncConnectionPool[AsyncPooled] | None = None
+        self._profile: Profile | None = None
+
+    @property
+    def profile(self) -> Profile:
+        assert self._profile is not None
+        return self._profile
+
+    async def open(self) -> None:
+        """Find the profile out and open the pool.
+
+        Raises psycopg.OperationalError when the server cannot be reached or refuses.
+        """
+        self._profile = await self._probe()
+        settings = self._settings
+        pool = AsyncConnectionPool(
+            kwargs=self._connect_options(),
+            connection_class=AsyncPooled,
+            min_size=settings.min_size,
+            max_size=settings.max_size,
+            timeout=settings.timeout,
+            max_waiting=settings.max_waiting,
+            max_lifetime=settings.max_lifetime,
+            max_idle=settings.max_idle,
+            configure=self._configure,
+            check=_check,
+            open=False,
+            name="pgmd-endpoint",
+        )
+        await pool.open()
+        self._pool = pool
+
+    async def lend(self, timeout: float | None = None) -> AsyncPooled:
+        """Borrow a connection; wait up to *timeout* seconds.
+
+        Raises PoolTimeout, PoolFull or PoolClosed: in all cases nothing was sent.
+        """
+        if self._pool is None:
+            raise PoolClosed("the engine is closed")
+        try:
+            return await self._pool.getconn(timeout)
+        except psycopg_pool.PoolTimeout:
+            raise PoolTimeout(self._timed_out(timeout)) from None
+        except psycopg_pool.TooManyRequests as error:
+            raise PoolFull(f"{error}; raise max_waiting or max_size") from None
+        except psycopg_pool.PoolClosed:
+            raise PoolClosed("the engine is closed") from None
+
+    async def give_back(self, connection: AsyncPooled, *, discard: bool = False) -> None:
+        """Take a connection back. One that is in use or in a transaction is replaced; one whose
+        session state must not go on to others, to *discard*, is reset or replaced."""
+        assert self._pool is not None
+        connection.rested_since = now()
+        try:
+            if discard:
+                await self._reset(connection)
+        finally:
+            await self._put_back(connection)
+
+    async def _reset(self, connection: AsyncPooled) -> None:
+        if not self.profile.can_reset:
+            await connection.close()
+            return
+        try:
+            if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+                await connection.execute("ROLLBACK")
+            await connection.execute("DISCARD ALL")
+        except psycopg.Error:
+            await connection.close()
+
+    async def _put_back(self, connection: AsyncPooled) -> None:
+        assert self._pool is not None
+        if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+            await connection.close()
+        # A borrower that is cancelled here must not lose the connection half way back.
+        if runtime.ASYNC:
+            await runtime.finish(self._pool.putconn(connection))
+        else:
+            self._pool.putconn(connection)  # type: ignore[unused-ignore,unused-coroutine]  # no await in threads
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            await self._pool.close()
+
+    def stats(self) -> dict[str, int]:
+        """psycopg_pool's own counters."""
+        return dict(self._pool.get_stats()) if self._pool is not None else {}
+
+    async def _probe(self) -> Profile:
+        try:
+            connection = await AsyncConnection.connect(
+                **self._connect_options(), prepare_threshold=None
+            )
+        except psycopg.OperationalError as error:
+            # Without the cause: it is the same error, and could show what was redacted.
+            raise type(error)(f"the endpoint refused: {self._redact(str(error))}") from None
+        try:
+            row = await (await connection.execute(PROBE)).fetchone()
+            await connection.execute("BEGIN")
+            status = connection.pgconn.transaction_status
+            await connection.execute("ROLLBACK")
+        finally:
+            await connection.close()
+        return recognise(
+            row,
+            is_motherduck=self._settings.is_motherduck,
+            reports_transactions=status == TransactionStatus.INTRANS,
+        )
+
+    def _connect_options(self) -> dict[str, Any]:
+        options = {**self._settings.options, "autocommit": True}
+        if self._settings.secret:
+            options["password"] = self._settings.secret
+        return options
+
+    async def _configure(self, connection: AsyncPooled) -> None:
+        connection.prepare_threshold = self.profile.prepare_threshold
+        if self.profile.dialect is Dialect.DUCKDB:
+            # psycopg leaves the type of a str open, and a parameter without a type that decides a
+            # result column is "ambiguous" to MotherDuck (github.com/hrl20/metabase, FIXES.md).
+            connection.adapters.register_dumper(str, StrDumper)
+        connection.rested_since = now()
+
+    def _timed_out(self, timeout: float | None) -> str:
+        stats = self.stats()
+        lent = stats.get("pool_size", 0) - stats.get("pool_available", 0)
+        seconds = self._settings.timeout if timeout is None else timeout
+        return (
+            f"no connection to the endpoint within {seconds:.1f} s ({lent} lent, "
+            f"{stats.get('requests_waiting', 0)} waiting); raise max_size or timeout"
+        )
+
+    def __repr__(self) -> str:
+        return f"<EndpointPool {self._settings!r}>"
+
+
+async def _check(connection: AsyncPooled) -> None:
+    """Raise if the server has gone: seen on the socket, or asked after a long rest."""
+    if now() - connection.rested_since > _CHECK_AFTER:
+        await AsyncConnectionPool.check_connection(connection)
+        return
+    # Nothing is expected on a resting connection: something to read is the server's farewell.
+    if select.select([connection.pgconn.socket], [], [], 0)[0]:
+        await AsyncConnectionPool.check_connection(connection)
+
+
+def unsupported_savepoint(profile: Profile) -> NotSupportedError:
+    """What a nested transaction() meets where there is no SAVEPOINT."""
+    return NotSupportedError(
+        f"a nested transaction() needs SAVEPOINT, which a {profile.name} endpoint does not have; "
+        "use one transaction() for all of it"
+    )

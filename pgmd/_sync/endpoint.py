@@ -1,0 +1,168 @@
+# Generated from pgmd/_async/endpoint.py by pgmd._tools.unasync. Do not edit.
+"""The endpoint's side: a psycopg_pool, configured for what the server turned out to be."""
+
+from __future__ import annotations
+
+import logging
+import select
+from typing import Any
+
+import psycopg
+import psycopg_pool
+from psycopg import Connection
+from psycopg.pq import TransactionStatus
+from psycopg.types.string import StrDumper
+from psycopg_pool import ConnectionPool
+
+from ..clock import now
+from ..config import Endpoint
+from ..errors import NotSupportedError, PoolClosed, PoolFull, PoolTimeout
+from ..profile import PROBE, Dialect, Profile, recognise
+from ..redact import Redactor
+from ..runtime import threads as runtime
+
+_log = logging.getLogger("pgmd.pool")
+
+# A connection that rested this long (seconds) is asked whether it still answers.
+_CHECK_AFTER = 30.0
+
+
+class Pooled(Connection[tuple[Any, ...]]):
+    """A connection of the pool; `rested_since` is when it came back."""
+
+    rested_since: float = 0.0
+
+
+class EndpointPool:
+    """Lends connections to the endpoint, each in autocommit mode and fit for its profile."""
+
+    def __init__(self, settings: Endpoint, redact: Redactor) -> None:
+        self._settings = settings
+        self._redact = redact
+        self._pool: ConnectionPool[Pooled] | None = None
+        self._profile: Profile | None = None
+
+    @property
+    def profile(self) -> Profile:
+        assert self._profile is not None
+        return self._profile
+
+    def open(self) -> None:
+        """Find the profile out and open the pool.
+
+        Raises psycopg.OperationalError when the server cannot be reached or refuses.
+        """
+        self._profile = self._probe()
+        settings = self._settings
+        pool = ConnectionPool(
+            kwargs=self._connect_options(),
+            connection_class=Pooled,
+            min_size=settings.min_size,
+            max_size=settings.max_size,
+            timeout=settings.timeout,
+            max_waiting=settings.max_waiting,
+            max_lifetime=settings.max_lifetime,
+            max_idle=settings.max_idle,
+            configure=self._configure,
+            check=_check,
+            open=False,
+            name="pgmd-endpoint",
+        )
+        pool.open()
+        self._pool = pool
+
+    def lend(self, timeout: float | None = None) -> Pooled:
+        """Borrow a connection; wait up to *timeout* seconds.
+
+        Raises PoolTimeout, PoolFull or PoolClosed: in all cases nothing was sent.
+        """
+        if self._pool is None:
+            raise PoolClosed("the engine is closed")
+        try:
+            return self._pool.getconn(timeout)
+        except psycopg_pool.PoolTimeout:
+            raise PoolTimeout(self._timed_out(timeout)) from None
+        except psycopg_pool.TooManyRequests as error:
+            raise PoolFull(f"{error}; raise max_waiting or max_size") from None
+        except psycopg_pool.PoolClosed:
+            raise PoolClosed("the engine is closed") from None
+
+    def give_back(self, connection: Pooled, *, discard: bool = False) -> None:
+        """Take a connection back; one in use, in a transaction or to *discard* is replaced."""
+        assert self._pool is not None
+        connection.rested_since = now()
+        if discard or connection.pgconn.transaction_status != TransactionStatus.IDLE:
+            connection.close()
+        # A cancelled borrower must not lose the connection half way back.
+        runtime.finish(self._pool.putconn(connection))
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+
+    def stats(self) -> dict[str, int]:
+        """psycopg_pool's own counters."""
+        return dict(self._pool.get_stats()) if self._pool is not None else {}
+
+    def _probe(self) -> Profile:
+        try:
+            connection = Connection.connect(**self._connect_options(), prepare_threshold=None)
+        except psycopg.OperationalError as error:
+            # Without the cause: it is the same error, and could show what was redacted.
+            raise type(error)(f"the endpoint refused: {self._redact(str(error))}") from None
+        try:
+            row = (connection.execute(PROBE)).fetchone()
+            connection.execute("BEGIN")
+            status = connection.pgconn.transaction_status
+            connection.execute("ROLLBACK")
+        finally:
+            connection.close()
+        return recognise(
+            row,
+            is_motherduck=self._settings.is_motherduck,
+            reports_transactions=status == TransactionStatus.INTRANS,
+        )
+
+    def _connect_options(self) -> dict[str, Any]:
+        options = {**self._settings.options, "autocommit": True}
+        if self._settings.secret:
+            options["password"] = self._settings.secret
+        return options
+
+    def _configure(self, connection: Pooled) -> None:
+        connection.prepare_threshold = self.profile.prepare_threshold
+        if self.profile.dialect is Dialect.DUCKDB:
+            # psycopg leaves the type of a str open, and a parameter without a type that decides a
+            # result column is "ambiguous" to MotherDuck (github.com/hrl20/metabase, FIXES.md).
+            connection.adapters.register_dumper(str, StrDumper)
+        connection.rested_since = now()
+
+    def _timed_out(self, timeout: float | None) -> str:
+        stats = self.stats()
+        lent = stats.get("pool_size", 0) - stats.get("pool_available", 0)
+        seconds = self._settings.timeout if timeout is None else timeout
+        return (
+            f"no connection to the endpoint within {seconds:.1f} s ({lent} lent, "
+            f"{stats.get('requests_waiting', 0)} waiting); raise max_size or timeout"
+        )
+
+    def __repr__(self) -> str:
+        return f"<EndpointPool {self._settings!r}>"
+
+
+def _check(connection: Pooled) -> None:
+    """Raise if the server has gone: seen on the socket, or asked after a long rest."""
+    if now() - connection.rested_since > _CHECK_AFTER:
+        ConnectionPool.check_connection(connection)
+        return
+    # Nothing is expected on a resting connection: something to read is the server's farewell.
+    if select.select([connection.pgconn.socket], [], [], 0)[0]:
+        ConnectionPool.check_connection(connection)
+
+
+def unsupported_savepoint(profile: Profile) -> NotSupportedError:
+    """What a nested transaction() meets where there is no SAVEPOINT."""
+    return NotSupportedError(
+        f"a nested transaction() needs SAVEPOINT, which a {profile.name} endpoint does not have; "
+        "use one transaction() for all of it"
+    )

@@ -1,0 +1,383 @@
+# Generated from pgmd/_async/engine.py by pgmd._tools.unasync. Do not edit.
+"""An engine: owns the endpoint pool and the replicas, and hands out sessions."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, overload
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg.rows import BaseRowFactory
+from typing_extensions import Self, TypeVar
+
+from ..config import Consistency, Endpoint, Replica, Settings, check_consistency, from_url, named
+from ..duck import Answer, DuckError
+from ..errors import UsageError
+from ..knowledge import Knowledge
+from ..parity import Inexact, is_write_refusal
+from ..profile import Dialect, Profile
+from ..query import Request
+from ..redact import Redactor
+from ..result import Column
+from ..routing.decision import Decision, Reason, Route
+from ..routing.freshness import Bookmark, WriteLog
+from ..routing.router import Site
+from ..runtime import threads as runtime
+from ..shape import Loaded, NotDescribed, describing
+from ..sources import publish_statement
+from ..sql import Statement, analyse
+from .endpoint import EndpointPool, Pooled
+from .replicas import Member, ReplicaSet
+from .session import Session
+
+Other = TypeVar("Other")
+
+_log = logging.getLogger("pgmd.route")
+
+_MOST_TEXTS = 4096
+# How often (seconds) live replicas look for schema changes made elsewhere.
+_REREAD_EVERY = 30.0
+
+
+class Engine:
+    """The process-wide owner of connections: one endpoint pool, one set of replicas.
+
+    Made once and shared by all tasks. `with` opens and closes it. Without replicas it is a
+    psycopg pool, without an endpoint a DuckDB replica pool. Raises `ConfigurationError`.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint | None = None,
+        replicas: Sequence[Replica] = (),
+        *,
+        consistency: Consistency = "session",
+        max_staleness: float | None = None,
+    ) -> None:
+        self.settings = Settings(endpoint, named(tuple(replicas)), consistency, max_staleness)
+        self.redact = Redactor(self.settings.secrets)
+        self.log = WriteLog(runtime.Guard())
+        self.endpoint = EndpointPool(endpoint, self.redact) if endpoint is not None else None
+        self.replicas = ReplicaSet(
+            self.settings.replicas,
+            self.redact,
+            timeout=endpoint.timeout if endpoint is not None else 30.0,
+            max_waiting=endpoint.max_waiting if endpoint is not None else 0,
+        )
+        self._state: Literal["new", "open", "closed"] = "new"
+        self._pid = 0
+        self._routed: Counter[tuple[str, str]] = Counter()
+        self._counting = runtime.Guard()
+        self._tickers: list[runtime.Ticker] = []
+        self._published = 0
+        alone = endpoint is None
+        self.readable = Decision(Route.REPLICA, Reason.NO_ENDPOINT if alone else Reason.READ)
+
+    # --------------------------------------------------------------------------- life cycle
+
+    def open(self) -> None:
+        """Connect. Does nothing when open already.
+
+        Raises psycopg.OperationalError when the endpoint cannot be reached or refuses, and
+        `ReplicaError` when there is no endpoint and no replica opens. Replicas that cannot be
+        opened beside an endpoint are logged and counted in `stats()`; the endpoint then serves.
+        """
+        if self._state == "open":
+            return
+        if self._state == "closed":
+            raise UsageError("the engine is closed; make a new one")
+        self._publishing = runtime.Lock()
+        try:
+            self._open()
+        except BaseException:
+            self._close()
+            raise
+        self._pid = os.getpid()
+        self._state = "open"
+
+    def _open(self) -> None:
+        if self.endpoint is not None:
+            self.endpoint.open()
+        self._profile = self.endpoint.profile if self.endpoint is not None else _ALONE
+        self._time_zone = _zone(self._profile.time_zone)
+        self.replicas.open(
+            time_zone=self._profile.time_zone, dialect=self._profile.dialect, position=0
+        )
+        if self.endpoint is None and not self.replicas.members:
+            raise self.replicas.none_opened()
+        self._survey()
+        self._start_tickers()
+
+    def _start_tickers(self) -> None:
+        replicas = self.settings.replicas
+        every = [replica.refresh for replica in replicas if replica.refresh is not None]
+        if every:
+            self._tickers.append(runtime.Ticker(min(every), self._publish_again, self._tick_failed))
+        if any(member.freshness.is_live for member in self.replicas.members):
+            self._tickers.append(
+                runtime.Ticker(_REREAD_EVERY, self.schema_changed, self._tick_failed)
+            )
+
+    def close(self) -> None:
+        """Close all connections. Sessions can no longer be used; callers that wait get PoolClosed."""
+        if self._state == "open":
+            self._state = "closed"
+            self._close()
+        self._state = "closed"
+
+    def _close(self) -> None:
+        for ticker in self._tickers:
+            ticker.close()
+        self.replicas.close()
+        if self.endpoint is not None:
+            self.endpoint.close()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def check_open(self) -> None:
+        """Raise `UsageError` unless the engine is open, in this process."""
+        if self._state == "new":
+            raise UsageError("the engine is not open; use it in a `with` block or call open()")
+        if self._state == "closed":
+            raise UsageError("the engine is closed; make a new one")
+        if self._pid != os.getpid():
+            # Handles that were inherited through a fork answer for a while, then hang.
+            raise UsageError("the engine was opened before a fork; open one in each process")
+
+    # ----------------------------------------------------------------------------- sessions
+
+    @overload
+    def session(
+        self,
+        *,
+        user: str | None = None,
+        after: Bookmark | str | None = None,
+        consistency: Consistency | None = None,
+        max_staleness: float | None = None,
+    ) -> Session[tuple[Any, ...]]: ...
+
+    @overload
+    def session(
+        self,
+        *,
+        user: str | None = None,
+        after: Bookmark | str | None = None,
+        consistency: Consistency | None = None,
+        max_staleness: float | None = None,
+        row_factory: BaseRowFactory[Other],
+    ) -> Session[Other]: ...
+
+    def session(
+        self,
+        *,
+        user: str | None = None,
+        after: Bookmark | str | None = None,
+        consistency: Consistency | None = None,
+        max_staleness: float | None = None,
+        row_factory: BaseRowFactory[Any] | None = None,
+    ) -> Session[Any]:
+        """A new session. It continues from the bookmark *after*, of this engine or another.
+
+        Sessions of one *user* prefer one replica, as long as it is free and fresh enough.
+
+        *consistency* and *max_staleness* (seconds) are the engine's unless given. Raises
+        `ConfigurationError` for a level that does not exist, ValueError for what is no bookmark.
+        """
+        self.check_open()
+        level = consistency or self.settings.consistency
+        bound = self.settings.max_staleness if max_staleness is None else max_staleness
+        check_consistency(level, bound)
+        bookmark = Bookmark.parse(after) if isinstance(after, str) else after
+        return Session(
+            self,
+            user=user,
+            seen=self.log.floor(bookmark),
+            consistency=level,
+            max_staleness=bound,
+            row_factory=row_factory,
+        )
+
+    def publish(self) -> None:
+        """Make all writes that are acknowledged by now visible to every replica.
+
+        Calls at the same time share one round: a snapshot blocks writers, so never call this for
+        each request. Live replicas need nothing. Raises `NotSupportedError` for a replica that
+        pgmd cannot move on, `ReplicaError` or psycopg's errors when a step fails.
+        """
+        self.check_open()
+        self.replicas.check_publishable()
+        wanted = self.log.settled
+        with self._publishing:
+            if self._published >= wanted and self._published > 0:
+                return
+            self._publish()
+
+    def _publish_again(self) -> None:
+        with self._publishing:
+            self._publish()
+
+    def _publish(self) -> None:
+        position = self.log.settled
+        databases = {r.motherduck for r in self.settings.replicas if r.motherduck is not None}
+        if self.endpoint is not None:
+            for database in sorted(databases):
+                connection = self.endpoint.lend()
+                try:
+                    connection.execute(publish_statement(database))
+                finally:
+                    self.endpoint.give_back(connection)
+        self.replicas.publish(position)
+        self._survey()
+        self._published = position
+
+    def stats(self) -> dict[str, dict[str, int]]:
+        """Counters: `endpoint` and `replicas` as psycopg_pool names them, `routed` by reason."""
+        with self._counting:
+            routed = {
+                f"{route}: {reason}": count for (route, reason), count in self._routed.items()
+            }
+        return {
+            "endpoint": self.endpoint.stats() if self.endpoint is not None else {},
+            "replicas": self.replicas.stats(),
+            "routed": routed,
+        }
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._state} {self.endpoint!r} {self.replicas!r}>"
+
+    # ------------------------------------------------------------------- for its sessions only
+
+    @property
+    def profile(self) -> Profile:
+        """What the endpoint can do."""
+        return self._profile
+
+    @property
+    def dialect(self) -> Dialect:
+        """The endpoint's SQL."""
+        return self._profile.dialect
+
+    @property
+    def members(self) -> list[Member]:
+        return self.replicas.members
+
+    @staticmethod
+    def analyse(text: str) -> Statement:
+        """The facts of a statement."""
+        return analyse(text)
+
+    def objection(self, text: str) -> Decision | None:
+        """Why this text may never run on a replica; None when it may."""
+        return self._knowledge.objection(text)
+
+    def setback(self, text: str, error: Exception) -> Decision:
+        """What a read's failure on a replica means for this text, now and later."""
+        if isinstance(error, Inexact):
+            decision = Decision(Route.ENDPOINT, Reason.RESULT, str(error))
+        elif isinstance(error, DuckError) and is_write_refusal(error):
+            decision = Decision(Route.ENDPOINT, Reason.REFUSED)
+        else:
+            return Decision(Route.ENDPOINT, Reason.FAILED, type(error).__name__)
+        self._knowledge.remember(text, decision)
+        return decision
+
+    def shape(self, request: Request) -> Sequence[Column] | None:
+        """What the endpoint would return, where its dialect is not the replicas'.
+
+        Asked once for each text and parameter types. Raises `NotDescribed`.
+        """
+        if self.endpoint is None or self.dialect is Dialect.DUCKDB:
+            return None
+        shapes = self._knowledge.shapes
+        known = shapes.known(request)
+        if known is not None:
+            return known
+        connection = self.endpoint.lend()
+        try:
+            cursor = connection.execute(describing(request.query), request.params, prepare=False)
+        except psycopg.DatabaseError as error:
+            if error.sqlstate is None:
+                raise
+            raise NotDescribed(error) from None
+        finally:
+            self.endpoint.give_back(connection)
+        return shapes.learn(request, cursor.description or ())
+
+    def load(self, request: Request, answer: Answer, shape: Sequence[Column] | None) -> Loaded:
+        """Turn a replica's answer into the endpoint's values. Raises Inexact."""
+        return self._knowledge.shapes.load(request, answer, shape)
+
+    def lend(self) -> Pooled:
+        assert self.endpoint is not None
+        return self.endpoint.lend()
+
+    def give_back(self, connection: Pooled, *, discard: bool = False) -> None:
+        assert self.endpoint is not None
+        self.endpoint.give_back(connection, discard=discard)
+
+    def schema_changed(self) -> None:
+        """Forget what was known of tables, and look again."""
+        self.replicas.reread_catalogues()
+        self._survey()
+
+    def count(self, decision: Decision) -> None:
+        with self._counting:
+            self._routed[decision.route.value, decision.reason.name] += 1
+        _log.debug("%s", decision)
+
+    def _survey(self) -> None:
+        """Take stock of what routing depends on; if it changed, what was decided is void."""
+        members = self.replicas.members
+        # Replicas of one database have equal catalogues: keep each once.
+        catalogues = {m.catalogue for m in members if m.catalogue is not None}
+        site = Site(
+            has_endpoint=self.endpoint is not None,
+            has_replicas=bool(self.settings.replicas),
+            replicas_open=bool(members),
+            dialect=self._profile.dialect,
+            catalogues=tuple(catalogues),
+        )
+        if not hasattr(self, "_knowledge") or self._knowledge.site != site:
+            self._knowledge = Knowledge(site, self._time_zone)
+
+    def _tick_failed(self, error: Exception) -> None:
+        _log.warning("background refresh failed: %s", self.redact(str(error)))
+
+
+# With no endpoint to agree with, replicas answer in their own dialect, in UTC.
+_ALONE = Profile("duckdb", "", "UTC")
+
+
+def _zone(name: str) -> dt.tzinfo:
+    # psycopg has its own object for UTC, see parity of time stamps.
+    return dt.timezone.utc if name == "UTC" else ZoneInfo(name)
+
+
+def connect(
+    url: str | None = None, *, environ: Mapping[str, str] | None = None, **settings: Any
+) -> Engine:
+    """Make an engine from a URL, keywords and environment variables, and open it.
+
+    `postgresql://user@host/db` with `replicas=2` reads any Postgres through DuckDB;
+    `motherduck://database?region=us-east-1` takes its tokens from the environment. Without a URL,
+    PGMD_ENDPOINT has it. Raises `ConfigurationError`, or what `open()` raises.
+    """
+    read = from_url(url, settings, environ)
+    engine = Engine(
+        read.endpoint,
+        read.replicas,
+        consistency=read.consistency,
+        max_staleness=read.max_staleness,
+    )
+    engine.open()
+    return engine

@@ -1,0 +1,273 @@
+"""One DuckDB instance and its cursors, blocking; the shells decide in which thread this runs.
+
+Two threads on one cursor get each other's rows without an error, so a `Cursor` serves one
+statement at a time and says so when misused.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+
+from .clock import now
+from .errors import ReplicaError, UsageError
+from .routing.catalogue import QUERY, SCHEMAS_QUERY, Catalogue
+from .sources import ALIAS, Plan, literal, search_path
+
+# fetchall() holds the GIL throughout; slices let other threads in.
+_SLICE = 10_000
+_MOST_STATEMENTS = 1024
+
+Redact = Callable[[str], str]
+DuckError = duckdb.Error
+Interrupted = duckdb.InterruptException
+
+
+class Run:
+    """One execution: cancelling it cannot hit the next one on the same cursor."""
+
+    __slots__ = ("cancelled",)
+
+    def __init__(self) -> None:
+        self.cancelled = False
+
+
+class Answer(NamedTuple):
+    """What DuckDB returned: its own description and its own values."""
+
+    description: list[Any]
+    rows: list[tuple[Any, ...]]
+
+
+class NotOneStatement(Exception):
+    """DuckDB's parser does not see exactly one SELECT in this text."""
+
+
+class Statements:
+    """Parsed statements by text, shared by all cursors: running one saves parsing it again."""
+
+    def __init__(self) -> None:
+        self._parsed: dict[str, Any] = {}
+
+    def get(self, connection: duckdb.DuckDBPyConnection, text: str) -> Any:
+        statement = self._parsed.get(text)
+        if statement is None:
+            found = connection.extract_statements(text)
+            if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
+                raise NotOneStatement(text)
+            if len(self._parsed) >= _MOST_STATEMENTS:
+                self._parsed.clear()
+            statement = self._parsed[text] = found[0]
+        return statement
+
+
+class Cursor:
+    """A DuckDB cursor that one borrower uses at a time."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, statements: Statements) -> None:
+        self._connection = connection
+        self._statements = statements
+        self._lock = threading.Lock()
+        self._run: Run | None = None
+        self.broken = False
+
+    def execute(self, run: Run, text: str, values: Sequence[Any]) -> Answer:
+        """Run one read and fetch all of it.
+
+        Raises duckdb's errors, `NotOneStatement`, and `UsageError` when another statement runs on
+        this cursor.
+        """
+        answer: Answer = self._guarded(run, lambda: self._execute(text, values))
+        return answer
+
+    def command(self, run: Run, text: str) -> None:
+        """Run one of pgmd's own statements, such as BEGIN."""
+        self._guarded(run, lambda: self._connection.execute(text))
+
+    def interrupt(self, run: Run) -> None:
+        """Stop *run*; without effect once it has ended. Repeat until it has: DuckDB forgets an
+        interrupt that comes before the query has started."""
+        with self._lock:
+            run.cancelled = True
+            if self._run is run:
+                # It may have ended in DuckDB already: the interrupt would hit the next query.
+                self.broken = True
+                self._connection.interrupt()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _guarded(self, run: Run, work: Callable[[], Any]) -> Any:
+        with self._lock:
+            if self._run is not None:
+                raise UsageError("a replica cursor is used by two callers at once")
+            if run.cancelled:
+                raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+            self._run = run
+        try:
+            return work()
+        except RuntimeError as error:
+            # That is how Ctrl-C arrives when DuckDB notices it first.
+            if type(error) is RuntimeError and str(error) == "Query interrupted":
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            with self._lock:
+                self._run = None
+
+    def _execute(self, text: str, values: Sequence[Any]) -> Answer:
+        connection = self._connection
+        statement = self._statements.get(connection, text)
+        connection.execute(statement, values) if values else connection.execute(statement)
+        rows = part = connection.fetchmany(_SLICE)
+        while len(part) == _SLICE:
+            part = connection.fetchmany(_SLICE)
+            rows += part
+        return Answer(connection.description or [], rows)
+
+
+class Instance:
+    """A DuckDB instance opened by a plan: set up, verified to be read-only, locked down."""
+
+    def __init__(self, plan: Plan, redact: Redact) -> None:
+        """Open it. Raises `ReplicaError`, without secrets, and leaves nothing open then."""
+        self._plan = plan
+        self._redact = redact
+        self._statements = Statements()
+        self.catalogue: Catalogue | None = None
+        self._cursor_setup = plan.cursor_setup
+        try:
+            self._root = duckdb.connect(plan.database, config=dict(plan.config))
+        except duckdb.Error as error:
+            raise self._failed("cannot be opened", error) from None
+        try:
+            self._set_up()
+        except duckdb.Error as error:
+            self._root.close()
+            raise self._failed("cannot be set up", error) from None
+        except BaseException:
+            self._root.close()
+            raise
+
+    def _set_up(self) -> None:
+        if self._plan.needs_postgres:
+            _load_postgres(self._root)
+        for statement in self._plan.setup:
+            self._root.execute(statement)
+        if self._plan.needs_postgres:
+            self.catalogue = self.read_catalogue()
+            self._cursor_setup = search_path(ALIAS, self.catalogue.schemas)
+        for statement in self._cursor_setup:
+            self._root.execute(statement)
+        self._verify()
+        for statement in self._plan.lock_down:
+            self._root.execute(statement)
+
+    def _verify(self) -> None:
+        row = self._root.execute(self._plan.check).fetchone()
+        if row is None or row[0] is not True:
+            raise ReplicaError(
+                "the replica is not read-only: a replica needs a read-scaling token, "
+                "or a database attached READ_ONLY"
+            )
+
+    def read_catalogue(self) -> Catalogue:
+        """What the attached Postgres database holds now. Raises duckdb's errors."""
+        cursor = self._root.cursor()
+        try:
+            schemas = [row[0] for row in _ask_postgres(cursor, SCHEMAS_QUERY)]
+            return Catalogue.read(schemas, _ask_postgres(cursor, QUERY))
+        finally:
+            cursor.close()
+
+    def cursor(self) -> Cursor:
+        """A new cursor, set up to see what the root sees."""
+        connection = self._root.cursor()
+        for statement in self._cursor_setup:
+            connection.execute(statement)
+        return Cursor(connection, self._statements)
+
+    def refresh(self) -> float:
+        """Pick the newest published snapshot up; return when that began, in clock seconds."""
+        began = now()
+        if self._plan.refresh is not None:
+            cursor = self._root.cursor()
+            try:
+                cursor.execute(self._plan.refresh).fetchall()
+            except duckdb.Error as error:
+                raise self._failed("cannot be refreshed", error) from None
+            finally:
+                cursor.close()
+        return began
+
+    def close(self) -> None:
+        self._root.close()
+
+    def _failed(self, what: str, error: Exception) -> ReplicaError:
+        # Without the cause: DuckDB prints connection strings, and a traceback would show them.
+        return ReplicaError(f"the replica {what}: {self._redact(str(error))}")
+
+
+def copy_postgres(
+    plan: Plan,
+    wanted: Sequence[str],
+    statements: Callable[[Any], list[str]],
+    redact: Redact,
+) -> Catalogue:
+    """Copy tables of the attached Postgres database into the attached file, in one transaction.
+
+    Returns the catalogue of what was copied. Raises `ReplicaError`, without secrets.
+    """
+    root = duckdb.connect(plan.database, config=dict(plan.config))
+    try:
+        _load_postgres(root)
+        for statement in plan.setup:
+            root.execute(statement)
+        schemas = [row[0] for row in _ask_postgres(root, SCHEMAS_QUERY)]
+        catalogue = Catalogue.read(schemas, _ask_postgres(root, QUERY)).only(wanted)
+        root.execute("BEGIN")
+        for statement in statements((t.schema, t.name, t.columns) for t in catalogue.tables):
+            root.execute(statement)
+        root.execute("COMMIT")
+    except (duckdb.Error, LookupError) as error:
+        raise ReplicaError(f"the snapshot cannot be copied: {redact(str(error))}") from None
+    else:
+        return catalogue
+    finally:
+        root.close()
+
+
+def _ask_postgres(connection: duckdb.DuckDBPyConnection, query: str) -> list[Any]:
+    return connection.execute(
+        f"SELECT * FROM postgres_query({literal(ALIAS)}, {literal(query)})"
+    ).fetchall()
+
+
+def _load_postgres(connection: duckdb.DuckDBPyConnection) -> None:
+    wheel = _postgres_wheel()
+    if wheel is not None:
+        connection.execute(f"LOAD {literal(str(wheel))}")
+        return
+    try:
+        connection.execute("INSTALL postgres")
+        connection.execute("LOAD postgres")
+    except duckdb.Error as error:
+        raise ReplicaError(
+            "DuckDB's postgres extension cannot be loaded; where the network is closed: "
+            f"pip install duckdb-extension-postgres-scanner=={duckdb.__version__} ({error})"
+        ) from None
+
+
+def _postgres_wheel() -> Path | None:
+    """The extension from its PyPI wheel, which must match DuckDB's version exactly."""
+    spec = importlib.util.find_spec("duckdb_extension_postgres_scanner")
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "extensions" / f"v{duckdb.__version__}"
+    path = folder / "postgres_scanner.duckdb_extension"
+    return path if path.exists() else None

@@ -1,0 +1,66 @@
+"""What an endpoint can do, from what it answered when it was first connected to."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any, Literal
+
+# One round trip. PostgreSQL divides integers, DuckDB does not: whatever a server calls itself,
+# this tells which dialect it speaks. Both know current_setting('TimeZone').
+PROBE = "SELECT version(), 7/2, current_setting('TimeZone')"
+
+
+class Dialect(enum.Enum):
+    """The SQL that a server speaks."""
+
+    POSTGRES = "postgres"
+    DUCKDB = "duckdb"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """An endpoint's abilities. `reports_transactions` is False for a server that says "idle"
+    inside a transaction, as MotherDuck's did before July 2026
+    (github.com/jeroenrinzema/psql-wire/pull/144)."""
+
+    name: Literal["motherduck", "duckdb", "postgres"]
+    version: str
+    time_zone: str
+    reports_transactions: bool = True
+
+    @property
+    def dialect(self) -> Dialect:
+        return Dialect.POSTGRES if self.name == "postgres" else Dialect.DUCKDB
+
+    @property
+    def prepare_threshold(self) -> int | None:
+        """psycopg sends DEALLOCATE ALL for its prepared statements, which DuckDB cannot parse."""
+        return 5 if self.dialect is Dialect.POSTGRES else None
+
+    @property
+    def can_reset(self) -> bool:
+        """Whether DISCARD ALL makes a connection as good as new; DuckDB cannot parse it."""
+        return self.dialect is Dialect.POSTGRES
+
+    @property
+    def begin_snapshot(self) -> str:
+        """What opens a read-only transaction that sees one moment."""
+        if self.dialect is Dialect.POSTGRES:
+            return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        return "BEGIN TRANSACTION READ ONLY"
+
+    @property
+    def has_savepoints(self) -> bool:
+        return self.dialect is Dialect.POSTGRES
+
+
+def recognise(row: Any, *, is_motherduck: bool, reports_transactions: bool) -> Profile:
+    """The profile of a server that answered PROBE with *row*."""
+    version, quotient, time_zone = row
+    name: Literal["motherduck", "duckdb", "postgres"]
+    if is_motherduck:
+        name = "motherduck"
+    else:
+        name = "postgres" if quotient == 3 else "duckdb"
+    return Profile(name, str(version), str(time_zone), reports_transactions)

@@ -1,0 +1,1 @@
+"""How to wait: `aio` and `threads` export the same names, one for each colour."""

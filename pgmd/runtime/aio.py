@@ -1,0 +1,154 @@
+"""Waiting under asyncio. `threads` has the same names for threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+ASYNC: Final = True
+# A query that has not started yet forgets an interrupt, so it is repeated this often (seconds).
+_INTERRUPT_EVERY = 0.05
+
+# State changes between two awaits cannot be interleaved.
+Guard = contextlib.nullcontext
+Lock = asyncio.Lock
+
+
+class Waiter(Generic[T]):
+    """One caller that waits for one value."""
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def set(self, value: T) -> None:
+        self._future.set_result(value)
+
+    def fail(self, error: Exception) -> None:
+        self._future.set_exception(error)
+
+    async def wait(self, timeout: float) -> T:
+        """Return the value. Raises TimeoutError after *timeout* seconds."""
+        async with asyncio.timeout(timeout):
+            # The shield keeps a value that arrives together with a cancellation: see `granted`.
+            return await asyncio.shield(self._future)
+
+    @property
+    def granted(self) -> T | None:
+        """The value that was set, if any."""
+        done = self._future.done() and not self._future.cancelled()
+        return self._future.result() if done and self._future.exception() is None else None
+
+
+class Executor:
+    """Threads of its own in which a blocking driver runs; asyncio's default ones are shared."""
+
+    def __init__(self, size: int, name: str) -> None:
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix=name)
+
+    async def run(self, work: Callable[[], T], interrupt: Callable[[], None]) -> T:
+        """Run *work* in a thread. When cancelled, *interrupt* it and wait until it has ended."""
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await _stop(future, interrupt)
+            raise
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
+
+
+async def _stop(future: asyncio.Future[Any], interrupt: Callable[[], None]) -> None:
+    # The thread uses the cursor until it ends, so a second cancellation must not end the wait.
+    while not future.done():
+        interrupt()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([future], timeout=_INTERRUPT_EVERY)
+    if not future.cancelled():
+        future.exception()
+
+
+class Job(Generic[T]):
+    """Something that runs beside its caller."""
+
+    def __init__(self, task: asyncio.Task[T]) -> None:
+        self._task = task
+
+    async def result(self) -> T:
+        return await asyncio.shield(self._task)
+
+    async def stop(self) -> None:
+        """Cancel it and wait until it has ended, whatever it ended with."""
+        self._task.cancel()
+        while not self._task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.exception()
+
+
+class Jobs:
+    """Runs jobs side by side; the caller bounds how many."""
+
+    def __init__(self, size: int) -> None:
+        self._running: set[Job[Any]] = set()
+
+    def start(
+        self, work: Callable[[], Coroutine[Any, Any, T]], cancel: Callable[[], None]
+    ) -> Job[T]:
+        job = Job(asyncio.get_running_loop().create_task(work()))
+        self._running.add(job)
+        return job
+
+    async def result(self, job: Job[T]) -> T:
+        """Wait for *job* and forget it."""
+        result = await job.result()
+        self._running.discard(job)
+        return result
+
+    async def close(self) -> None:
+        """Cancel what still runs and wait for its end."""
+        for job in self._running:
+            job._task.cancel()
+        while self._running:
+            await self._running.pop().stop()
+
+
+class Ticker:
+    """Calls *work* every *seconds* until closed; what it raises goes to *failed*."""
+
+    def __init__(
+        self,
+        seconds: float,
+        work: Callable[[], Awaitable[Any]],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._work = work
+        self._failed = failed
+        self._job = Job(asyncio.get_running_loop().create_task(self._run(seconds)))
+
+    async def _run(self, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self._work()
+            except Exception as error:  # noqa: BLE001 - the ticker outlives a failed round
+                self._failed(error)
+
+    async def close(self) -> None:
+        await self._job.stop()
+
+
+async def run_all(works: Iterable[Callable[[], Awaitable[T]]]) -> list[T | BaseException]:
+    """Run all side by side; an exception takes the place of the result it prevented."""
+    return await asyncio.gather(*(work() for work in works), return_exceptions=True)
+
+
+async def finish(work: Awaitable[T]) -> T:
+    """Wait for *work*; a cancellation of the caller does not reach it."""
+    return await asyncio.shield(work)

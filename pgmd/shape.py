@@ -1,0 +1,100 @@
+"""The shape of a result: names and types of its columns, and how rows get their Python values."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import psycopg
+
+from .duck import Answer
+from .parity import RowLoader, describe, row_loader
+from .query import Request
+from .result import Column
+
+_MOST = 4096
+
+
+class NotDescribed(Exception):
+    """The endpoint refused to describe a statement; `reason` is its error."""
+
+    def __init__(self, reason: psycopg.Error) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class Loaded(NamedTuple):
+    rows: list[tuple[Any, ...]]
+    columns: Sequence[Column]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """How the answers to one statement are read, as long as DuckDB describes them this way."""
+
+    described: list[Any]
+    columns: Sequence[Column]
+    loader: RowLoader
+
+
+class Shapes:
+    """What the endpoint says a statement returns, and how DuckDB's answer is brought to that.
+
+    PostgreSQL and DuckDB name unnamed columns differently (`count`, `count_star()`) and give some
+    expressions another type, so a PostgreSQL endpoint is asked once for each statement; where the
+    types cannot agree the statement is not routed. Keyed by text and parameter types.
+    """
+
+    def __init__(self, time_zone: dt.tzinfo) -> None:
+        self._time_zone = time_zone
+        self._columns: dict[Any, Sequence[Column]] = {}
+        self._entries: dict[Any, _Entry] = {}
+
+    def known(self, request: Request) -> Sequence[Column] | None:
+        return self._columns.get(key(request))
+
+    def learn(self, request: Request, description: Sequence[Any]) -> Sequence[Column]:
+        """Keep the columns that the endpoint described."""
+        if len(self._columns) >= _MOST:
+            self._columns.clear()
+        columns = self._columns[key(request)] = [Column(*column) for column in description]
+        return columns
+
+    def load(
+        self,
+        request: Request,
+        answer: Answer,
+        shape: Sequence[Column] | None,
+    ) -> Loaded:
+        """Turn DuckDB's answer into the endpoint's values. Raises Inexact."""
+        entry = self._entries.get(key(request))
+        if entry is None or entry.described != answer.description:
+            entry = self._prepare(answer.description, shape)
+            if len(self._entries) >= _MOST:
+                self._entries.clear()
+            self._entries[key(request)] = entry
+        return Loaded(entry.loader(answer.rows), entry.columns)
+
+    def _prepare(self, description: list[Any], shape: Sequence[Column] | None) -> _Entry:
+        names = [str(column[0]) for column in description]
+        types = [str(column[1]) for column in description]
+        oids = None if shape is None else [column.type_code for column in shape]
+        loader = row_loader(names, types, oids, self._time_zone)
+        columns = shape or [
+            Column(name, *describe(kind)) for name, kind in zip(names, types, strict=True)
+        ]
+        return _Entry(description, columns, loader)
+
+
+def key(request: Request) -> Any:
+    """What the shape of a result depends on."""
+    if not request.values:
+        return request.text
+    return request.text, tuple(map(type, request.values))
+
+
+def describing(query: str) -> str:
+    """A query that returns the columns of *query* and no rows."""
+    return f"SELECT * FROM (\n{query.rstrip().rstrip(';')}\n) AS pgmd_shape LIMIT 0"

@@ -1,0 +1,219 @@
+"""How a replica of each kind is opened: paths, settings and SQL text, nothing is run here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ._version import __version__
+from .config import Replica
+from .profile import Dialect
+
+ALIAS = "pgmd_source"
+# Whatever a replica needs is loaded on purpose while it opens.
+_NO_EXTENSIONS = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+# A table name must never resolve to a variable of the calling program.
+_COMMON = {"python_enable_replacements": "false"}
+_LOCK_DOWN = ("SET enable_external_access = false", "SET lock_configuration = true")
+# The keys of a DuckDB secret of type postgres, by libpq keyword; the rest goes into the path.
+_SECRET_KEYS = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "DATABASE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps that open one replica, in order."""
+
+    database: str
+    config: Mapping[str, str] = field(repr=False)
+    needs_postgres: bool = False
+    # May hold a password.
+    setup: tuple[str, ...] = field(default=(), repr=False)
+    lock_down: tuple[str, ...] = ()
+    # Run on each new cursor: DuckDB starts every cursor in the default catalog.
+    cursor_setup: tuple[str, ...] = ()
+    live: bool = False
+    # Run when the writer has published, to pick the newest snapshot up.
+    refresh: str | None = None
+    check: str = "SELECT readonly FROM duckdb_databases() WHERE database_name = current_database()"
+
+
+def open_plan(replica: Replica, *, time_zone: str, dialect: Dialect) -> Plan:
+    """Plan how to open *replica* so that it answers like an endpoint of this zone and dialect."""
+    if replica.motherduck is not None:
+        return _motherduck(replica, time_zone)
+    if replica.file is not None:
+        return file_plan(replica, Path(replica.file), time_zone=time_zone, dialect=dialect)
+    return _live_postgres(replica, time_zone, dialect)
+
+
+def motherduck_path(replica: Replica) -> str:
+    """The `md:` path of a replica. Values are read literally by the service, so `&`, `=` and `%`
+    are escaped; the token is not in it, since paths end up in error messages."""
+    parameters = {
+        "session_name": replica.session_name,
+        # Without it the catalog of every attached database is resolved at each open.
+        "attach_mode": "single",
+        # No local files, no extensions, no other databases.
+        "saas_mode": "true",
+        "access_mode": "read_only",
+        "dbinstance_inactivity_ttl": replica.inactivity_ttl,
+    }
+    query = "&".join(f"{k}={quote(v, safe='')}" for k, v in parameters.items() if v is not None)
+    return f"md:{quote(replica.motherduck or '', safe='')}?{query}"
+
+
+def _motherduck(replica: Replica, time_zone: str) -> Plan:
+    config = {
+        **_COMMON,
+        **_resources(replica),
+        "motherduck_token": replica.token or "",
+        "custom_user_agent": f"pgmd/{__version__}",
+    }
+    return Plan(
+        motherduck_path(replica),
+        config,
+        setup=(f"SET GLOBAL TimeZone = {literal(time_zone)}",),
+        lock_down=("SET lock_configuration = true",),
+        refresh=f"REFRESH DATABASE {identifier(replica.motherduck)}" if replica.motherduck else "REFRESH DATABASES",
+        # The id of a read-scaling duckling ends in `.rs.<n>`, that of the writer in `.rw`: a
+        # read-write token would otherwise go unnoticed. Undocumented; used by MotherDuck's own
+        # MCP server (github.com/motherduckdb/mcp-server-motherduck).
+        check="SELECT regexp_matches(__md_duckling_id::VARCHAR, '\\.rs\\.\\d+$') "
+        "FROM __md_duckling_id() AS t(__md_duckling_id)",
+    )
+
+
+def file_plan(
+    replica: Replica,
+    path: Path,
+    *,
+    time_zone: str,
+    dialect: Dialect,
+    schemas: Iterable[str] = (),
+) -> Plan:
+    """Plan how to read a DuckDB file. Instances share a file only when each attaches it: opening
+    the same path twice in one process would give the same instance."""
+    alias = path.stem if path.stem not in ("memory", "system", "temp") else f"{path.stem}_file"
+    if schemas:
+        alias = ALIAS
+    return Plan(
+        ":memory:",
+        {**_COMMON, **_NO_EXTENSIONS, **_resources(replica)},
+        setup=(
+            *_session_defaults(time_zone, dialect),
+            f"ATTACH {literal(str(path))} AS {identifier(alias)} (READ_ONLY)",
+        ),
+        lock_down=_LOCK_DOWN,
+        cursor_setup=search_path(alias, schemas or ["main"]),
+    )
+
+
+def _live_postgres(replica: Replica, time_zone: str, dialect: Dialect) -> Plan:
+    return Plan(
+        ":memory:",
+        {**_COMMON, **_NO_EXTENSIONS, **_resources(replica)},
+        needs_postgres=True,
+        setup=(*_session_defaults(time_zone, dialect), *attach_postgres(replica)),
+        lock_down=_LOCK_DOWN,
+        live=True,
+    )
+
+
+def attach_postgres(replica: Replica) -> tuple[str, ...]:
+    """The statements that attach the Postgres database read-only as ALIAS.
+
+    The password goes into a secret: the extension prints its connection string in errors, and
+    `duckdb_databases()` shows it.
+    """
+    options = {**replica.postgres_options}
+    options.setdefault("application_name", "pgmd-replica")
+    options.setdefault("connect_timeout", 10)
+    secret = [f"{_SECRET_KEYS[k]} {literal(str(options.pop(k)))}" for k in _SECRET_KEYS if k in options]
+    if replica.secret:
+        secret.append(f"PASSWORD {literal(replica.secret)}")
+    rest = " ".join(f"{k}={_libpq_value(str(v))}" for k, v in options.items())
+    return (
+        f"CREATE SECRET pgmd ({', '.join(['TYPE postgres', *secret])})",
+        f"ATTACH {literal(rest)} AS {ALIAS} (TYPE postgres, READ_ONLY, SECRET pgmd)",
+    )
+
+
+def copy_plan(replica: Replica, path: Path, *, time_zone: str) -> Plan:
+    """Plan the instance that copies a Postgres database into the DuckDB file *path*."""
+    return Plan(
+        ":memory:",
+        {**_COMMON, **_NO_EXTENSIONS},
+        needs_postgres=True,
+        setup=(
+            f"SET GLOBAL TimeZone = {literal(time_zone)}",
+            *attach_postgres(replica),
+            f"ATTACH {literal(str(path))} AS copy",
+        ),
+    )
+
+
+def copy_statements(tables: Iterable[tuple[str, str, Iterable[tuple[str, str]]]]) -> list[str]:
+    """The statements that copy tables, given as (schema, name, (column, type) pairs).
+
+    They run in one transaction, which the extension reads in one REPEATABLE READ snapshot.
+    """
+    statements = []
+    for schema, name, columns in tables:
+        target = f"copy.{identifier(schema)}"
+        create = f"CREATE SCHEMA IF NOT EXISTS {target}"
+        if create not in statements:
+            statements.append(create)
+        # json arrives as text; in a DuckDB file it can keep its type.
+        selected = ", ".join(
+            f"{identifier(c)}::JSON AS {identifier(c)}" if t in ("json", "jsonb") else identifier(c)
+            for c, t in columns
+        )
+        statements.append(
+            f"CREATE TABLE {target}.{identifier(name)} AS "
+            f"SELECT {selected} FROM {ALIAS}.{identifier(schema)}.{identifier(name)}"
+        )
+    return statements
+
+
+def search_path(alias: str, schemas: Iterable[str]) -> tuple[str, ...]:
+    """The statement that makes unqualified names of a new cursor mean these schemas."""
+    path = ",".join(f"{identifier(alias)}.{identifier(schema)}" for schema in schemas)
+    return (f"SET search_path = {literal(path)}",)
+
+
+def publish_statement(database: str | None) -> str:
+    """What makes a MotherDuck writer publish; it waits for running writes and blocks new ones."""
+    return f"CREATE SNAPSHOT OF {identifier(database or 'my_db')}"
+
+
+def _session_defaults(time_zone: str, dialect: Dialect) -> tuple[str, ...]:
+    zone = (f"SET GLOBAL TimeZone = {literal(time_zone)}",)
+    if dialect is Dialect.DUCKDB:
+        return zone
+    return (*zone, "SET GLOBAL default_null_order = 'nulls_last_on_asc_first_on_desc'")
+
+
+def _resources(replica: Replica) -> dict[str, str]:
+    given: dict[str, Any] = {"threads": replica.threads, "memory_limit": replica.memory_limit}
+    return {k: str(v) for k, v in given.items() if v is not None}
+
+
+def identifier(name: str) -> str:
+    """Quote an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _libpq_value(text: str) -> str:
+    return "'" + re.sub(r"(['\\])", r"\\\1", text) + "'"

@@ -1,0 +1,6 @@
+"""What can be known of an SQL text without running it."""
+
+from .params import Placeholders, convert
+from .statement import Fact, Statement, analyse
+
+__all__ = ["Fact", "Placeholders", "Statement", "analyse", "convert"]

@@ -1,0 +1,1 @@
+"""What engines and sessions do, on a real Postgres and real DuckDB."""

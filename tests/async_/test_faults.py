@@ -1,0 +1,86 @@
+"""Servers that die, hang or come back. Each test has a container of its own."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+import pgmd
+from pgmd.runtime import aio as runtime
+from pgmd.testing.servers import Server
+
+from .helpers import pause, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+async def test_a_lost_answer_to_a_write_is_in_doubt(container: Server) -> None:
+    async with await pgmd.connect_async(container.dsn) as engine, engine.session() as s:
+        await s.execute("CREATE TABLE t (n int)")
+        jobs = runtime.Jobs(1)
+        work = "INSERT INTO t SELECT 1 FROM pg_sleep(60)"
+        job = jobs.start(lambda: s.execute(work), print)
+        while s._running is None:
+            await pause()
+        await pause(0.2)
+        container.container.kill()
+        with pytest.raises(psycopg.OperationalError) as caught:
+            await job.result()
+        await jobs.close()
+        assert caught.value.outcome is pgmd.Outcome.UNKNOWN  # type: ignore[attr-defined]
+        assert not caught.value.retryable  # type: ignore[attr-defined]
+
+
+async def test_work_goes_on_after_a_restart(container: Server) -> None:
+    settings = {"replicas": 1, "timeout": 30}
+    async with await pgmd.connect_async(container.dsn, **settings) as engine, engine.session() as s:
+        await s.execute("CREATE TABLE t AS SELECT 1 AS n")
+        assert (await s.execute("SELECT n FROM t")).fetchone() == (1,)
+        with psycopg.connect(container.dsn, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            )
+        # Resting connections were closed by the server: nobody is handed one of those.
+        for _ in range(5):
+            await s.execute("INSERT INTO t VALUES (2)")
+            assert (await s.endpoint.execute("SELECT count(*) > 1 FROM t")).fetchone() == (True,)
+        assert (await s.execute("SELECT count(*) FROM t")).fetchone() == (6,)
+
+
+async def test_a_server_that_hangs_gives_a_time_out_not_a_wait_for_ever(container: Server) -> None:
+    settings = {"max_size": 1, "timeout": 1.0, "connect_timeout": 2}
+    async with await pgmd.connect_async(container.dsn, **settings) as engine:
+        async with engine.session() as s:
+            await s.execute("CREATE TABLE t (n int)")
+        container.container.pause()
+        try:
+            async with engine.session() as holder, engine.session() as waiter:
+                jobs = runtime.Jobs(1)
+                job = jobs.start(
+                    lambda: holder.execute("SELECT count(*) FROM t"),
+                    getattr(holder, "cancel", print),
+                )
+                while holder._running is None:
+                    await pause()
+                with pytest.raises(pgmd.PoolTimeout):
+                    await waiter.execute("SELECT count(*) FROM t")
+                container.container.unpause()
+                assert (await job.result()).fetchone() == (0,)
+                await jobs.close()
+        except BaseException:
+            container.container.unpause()
+            raise
+
+
+async def test_snapshot_replicas_answer_while_the_endpoint_is_down(container: Server) -> None:
+    settings = {"replicas": 1, "replica_mode": "snapshot", "timeout": 2.0, "connect_timeout": 2}
+    async with await pgmd.connect_async(container.dsn) as first, first.session() as s:
+        await s.execute("CREATE TABLE t AS SELECT 1 AS n")
+    async with await pgmd.connect_async(container.dsn, **settings) as engine:
+        async with engine.session() as s:
+            assert (await s.execute("SELECT n FROM t")).fetchone() == (1,)
+            container.container.kill()
+            assert (await s.execute("SELECT n FROM t")).fetchone() == (1,)
+            with pytest.raises(psycopg.OperationalError):
+                await s.execute("INSERT INTO t VALUES (2)")
+            await until(lambda: engine.stats()["replicas"]["pool_available"] == 4)

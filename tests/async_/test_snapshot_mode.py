@@ -1,0 +1,148 @@
+"""Replicas that lag: what a session may see of them, and how they move on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pgmd
+from pgmd import Reason, Route
+
+from .helpers import until
+
+
+async def engine_with(dsn: str, **settings: Any) -> pgmd.AsyncEngine:
+    """An engine with two replicas on a copy that has one row."""
+    async with await pgmd.connect_async(dsn) as first, first.session() as s:
+        await s.execute("CREATE TABLE t (n int, j jsonb)")
+        await s.execute("INSERT INTO t VALUES (1, '{\"a\": 1}')")
+        await s.execute("CREATE TABLE other (n int)")
+    return await pgmd.connect_async(dsn, replicas=2, replica_mode="snapshot", **settings)
+
+
+async def count(s: pgmd.AsyncSession[Any]) -> tuple[Any, Route]:
+    result = await s.execute("SELECT count(*) FROM t")
+    return result.fetchall()[0][0], result.decision.route
+
+
+async def test_a_session_never_misses_its_own_write(dsn: str) -> None:
+    async with await engine_with(dsn) as engine, engine.session() as s, engine.session() as other:
+        assert await count(s) == (1, Route.REPLICA)
+        await s.execute("INSERT INTO t VALUES (2)")
+        assert await count(s) == (2, Route.ENDPOINT)
+        assert (await s.execute("SELECT 1 AS a")).decision.reason is Reason.STALE
+        assert await count(other) == (1, Route.REPLICA)
+        await engine.publish()
+        assert await count(s) == (2, Route.REPLICA)
+        assert await count(other) == (2, Route.REPLICA)
+
+
+async def test_a_session_never_goes_back_in_time(dsn: str) -> None:
+    async with await engine_with(dsn) as engine, engine.session() as s, engine.session() as other:
+        await other.execute("INSERT INTO t VALUES (2)")
+        assert (await s.endpoint.execute("SELECT count(*) FROM t")).fetchone() == (2,)
+        assert await count(s) == (2, Route.ENDPOINT)
+
+
+async def test_consistency_hands_over_to_another_engine(dsn: str) -> None:
+    async with await engine_with(dsn) as engine, await engine_with_copy(dsn) as elsewhere:
+        async with engine.session() as s:
+            await s.execute("INSERT INTO t VALUES (2)")
+            bookmark = str(s.bookmark)
+        async with engine.session(after=bookmark) as same:
+            assert await count(same) == (2, Route.ENDPOINT)
+        async with elsewhere.session() as unaware, elsewhere.session(after=bookmark) as aware:
+            assert await count(unaware) == (1, Route.REPLICA)
+            assert await count(aware) == (2, Route.ENDPOINT)
+            await elsewhere.publish()
+            assert await count(aware) == (2, Route.REPLICA)
+        with pytest.raises(ValueError, match="not a pgmd bookmark"):
+            engine.session(after="yesterday")
+
+
+async def engine_with_copy(dsn: str) -> pgmd.AsyncEngine:
+    return await pgmd.connect_async(dsn, replicas=1, replica_mode="snapshot")
+
+
+async def test_consistency_levels(dsn: str) -> None:
+    async with await engine_with(dsn) as engine, engine.session() as writer:
+        await writer.execute("INSERT INTO t VALUES (2)")
+        for level, expected in (
+            ("eventual", (1, Route.REPLICA)),
+            ("session", (1, Route.REPLICA)),
+            ("engine", (2, Route.ENDPOINT)),
+            ("strong", (2, Route.ENDPOINT)),
+        ):
+            async with engine.session(consistency=level) as s:  # type: ignore[arg-type]
+                assert await count(s) == expected, level
+        async with engine.session(consistency="eventual") as s:
+            await s.execute("INSERT INTO t VALUES (3)")
+            assert await count(s) == (1, Route.REPLICA)
+        async with engine.session(max_staleness=0.0) as s:
+            assert (await s.execute("SELECT 1 AS a")).decision.reason is Reason.STALE
+        async with engine.session(max_staleness=600) as s:
+            result = await s.execute("SELECT 1 AS a")
+            assert result.decision.route is Route.REPLICA
+            assert result.decision.staleness is not None
+            assert 0 < result.decision.staleness < 600
+        with pytest.raises(pgmd.ConfigurationError, match="consistency='some'"):
+            engine.session(consistency="some")  # type: ignore[arg-type]
+
+
+async def test_publishing_while_a_snapshot_is_open_leaves_it_alone(dsn: str) -> None:
+    async with await engine_with(dsn) as engine, engine.session() as s, engine.session() as writer:
+        async with s.snapshot() as snap:
+            assert (await snap.execute("SELECT count(*) FROM t")).fetchone() == (1,)
+            await writer.execute("INSERT INTO t VALUES (2)")
+            await engine.publish()
+            assert (await snap.execute("SELECT count(*) FROM t")).fetchone() == (1,)
+            assert await count(writer) == (2, Route.REPLICA)
+        assert await count(s) == (2, Route.REPLICA)
+        stats = engine.stats()["replicas"]
+        assert (stats["replicas"], stats["pool_available"]) == (2, stats["pool_size"])
+
+
+async def test_old_copies_are_deleted(dsn: str) -> None:
+    async with await engine_with(dsn) as engine, engine.session() as s:
+        folder = copies(engine)
+        for n in range(5):
+            await s.execute("INSERT INTO t VALUES (%s)", [n])
+            await engine.publish()
+            assert await count(s) == (n + 2, Route.REPLICA)
+        assert len(list(folder.glob("*.duckdb"))) == 1
+    assert not folder.exists()
+
+
+def copies(engine: pgmd.AsyncEngine) -> Path:
+    member = engine.replicas.members[0]
+    assert member.copy is not None
+    return member.copy.path.parent
+
+
+async def test_chosen_tables_only(dsn: str) -> None:
+    async with await engine_with(dsn, tables="t") as engine, engine.session() as s:
+        assert await count(s) == (1, Route.REPLICA)
+        other = await s.execute("SELECT count(*) FROM other")
+        assert other.fetchone() == (0,)
+        assert other.decision.reason is Reason.FAILED
+
+
+async def test_a_missing_table_is_named(dsn: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with await engine_with(dsn, tables="t,nope") as engine, engine.session() as s:
+        assert (await count(s))[1] is Route.ENDPOINT
+    assert "no such table: nope" in caplog.text
+
+
+async def test_a_copy_keeps_json(dsn: str) -> None:
+    async with await engine_with(dsn) as engine, engine.session() as s:
+        result = await s.replica.execute("SELECT * FROM t")
+        assert result.fetchall() == [(1, {"a": 1})]
+
+
+async def test_refresh_moves_the_copy_on_by_itself(dsn: str) -> None:
+    async with await engine_with(dsn, refresh=0.05) as engine, engine.session() as s:
+        await s.execute("INSERT INTO t VALUES (2)")
+        await until(lambda: s.explain("SELECT count(*) FROM t").route is Route.REPLICA)
+        assert await count(s) == (2, Route.REPLICA)

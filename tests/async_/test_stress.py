@@ -1,0 +1,176 @@
+"""Many callers, random cancellation: every answer right, nothing lost, pools back at rest."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections import Counter
+from typing import Any
+
+import psycopg
+import pytest
+
+import pgmd
+from pgmd.runtime import aio as runtime
+
+from .helpers import pause, until
+
+STATEMENTS = 5000
+WORKERS = 200 if runtime.ASYNC else 64
+ROWS = 500
+
+
+class Tally:
+    """What happened, and what is certain of the writes."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self.written = 0
+        self.in_doubt = 0
+
+    def add(self, what: str) -> None:
+        with self.lock:
+            self.counts[what] += 1
+
+    def wrote(self, *, certain: bool) -> None:
+        with self.lock:
+            self.written += certain
+            self.in_doubt += not certain
+
+
+async def one(s: pgmd.AsyncSession[Any], rng: random.Random, tally: Tally) -> None:
+    """A statement whose answer is known, or a write that is counted."""
+    n = rng.randrange(1, ROWS)
+    kind = rng.choice(["point", "point", "aggregate", "endpoint", "write", "transaction", "snapshot"])
+    if kind == "point":
+        result = await s.execute("SELECT n, square FROM t WHERE n = %s", [n])
+        assert result.fetchall() == [(n, n * n)]
+    elif kind == "aggregate":
+        result = await s.execute("SELECT count(*), sum(n) FROM t WHERE n <= %s", [n])
+        assert result.fetchall() == [(n, n * (n + 1) // 2)]
+    elif kind == "endpoint":
+        result = await s.endpoint.execute("SELECT %s::int + 1", [n])
+        assert result.fetchall() == [(n + 1,)]
+    elif kind == "write":
+        await write(s, tally)
+    elif kind == "transaction":
+        async with s.transaction() as tx:
+            assert (await tx.execute("SELECT square FROM t WHERE n = %s", [n])).fetchone() == (n * n,)
+            await tx.execute("SELECT pg_backend_pid()")
+    else:
+        async with s.snapshot() as snap:
+            first = await snap.execute("SELECT count(*) FROM w")
+            again = await snap.execute("SELECT count(*) FROM w")
+            assert first.fetchall() == again.fetchall()
+    tally.add(kind)
+
+
+async def write(s: pgmd.AsyncSession[Any], tally: Tally) -> None:
+    certain = False
+    try:
+        await s.execute("INSERT INTO w VALUES (1)")
+        certain = True
+    except psycopg.errors.QueryCanceled:
+        certain = False
+        raise
+    finally:
+        tally.wrote(certain=certain)
+
+
+async def worker(engine: pgmd.AsyncEngine, seed: int, tally: Tally) -> None:
+    rng = random.Random(seed)
+    for _ in range(STATEMENTS // WORKERS):
+        async with engine.session() as s:
+            if rng.random() < 0.2:
+                await cancelled(s, rng, tally)
+            else:
+                await one(s, rng, tally)
+
+
+if runtime.ASYNC:
+
+    async def cancelled(s: pgmd.AsyncSession[Any], rng: random.Random, tally: Tally) -> None:
+        """Cancel a statement at a random moment, often twice."""
+        task = asyncio.create_task(one(s, rng, tally))
+        await asyncio.sleep(rng.random() * 0.02)
+        task.cancel()
+        if rng.random() < 0.5:
+            await asyncio.sleep(0)
+            task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            tally.add("cancelled")
+
+    async def together(works: list[Any]) -> None:
+        await asyncio.gather(*(work() for work in works))
+
+else:
+
+    def cancelled(s: pgmd.Session[Any], rng: random.Random, tally: Tally) -> None:
+        """Cancel a statement from another thread at a random moment."""
+        timer = threading.Timer(rng.random() * 0.02, s.cancel)
+        timer.start()
+        try:
+            one(s, rng, tally)
+        except psycopg.errors.QueryCanceled:
+            tally.add("cancelled")
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def together(works: list[Any]) -> None:
+        for result in runtime.run_all(works):
+            if isinstance(result, BaseException):
+                raise result
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_mixed_statements_with_random_cancellation(dsn: str) -> None:
+    tally = Tally()
+    settings = {"replicas": 2, "replica_max_size": 4, "max_size": 8, "timeout": 120}
+    async with await pgmd.connect_async(dsn, **settings) as engine:
+        async with engine.session() as s:
+            await s.execute(f"CREATE TABLE t AS SELECT n, n * n AS square FROM generate_series(1, {ROWS}) n")
+            await s.execute("CREATE TABLE w (a int)")
+        await together([lambda seed=seed: worker(engine, seed, tally) for seed in range(WORKERS)])
+        assert sum(tally.counts.values()) == STATEMENTS // WORKERS * WORKERS
+        await until(lambda: at_rest(engine))
+        async with engine.session() as s:
+            written = (await s.execute("SELECT count(*) FROM w")).fetchall()[0][0]
+            assert tally.written <= written <= tally.written + tally.in_doubt
+        stats = engine.stats()
+        assert stats["replicas"]["pool_size"] == 8
+        assert stats["endpoint"]["pool_size"] <= 8
+        assert tally.counts["cancelled"] > 50, tally.counts
+        assert stats["routed"]["replica: READ"] > STATEMENTS // 4
+
+
+def at_rest(engine: pgmd.AsyncEngine) -> bool:
+    stats = engine.stats()
+    return all(
+        pool["pool_available"] == pool["pool_size"] and not pool["requests_waiting"]
+        for pool in (stats["replicas"], stats["endpoint"])
+    )
+
+
+async def test_a_cancelled_query_stops_soon_and_leaves_the_session_usable(dsn: str) -> None:
+    async with await pgmd.connect_async(dsn, replicas=1) as engine, engine.session() as s:
+        await s.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 3000) AS n")
+        long = "SELECT count(*) FROM t a, t b, t c WHERE a.n + b.n + c.n = 5"
+        for view in (s.replica, s.endpoint):
+            jobs = runtime.Jobs(1)
+            job = jobs.start(lambda view=view: view.execute(long), getattr(s, "cancel", print))
+            while s._running is None:
+                await pause()
+            await pause(0.05)
+            began = asyncio.get_running_loop().time() if runtime.ASYNC else 0.0
+            await job.stop()
+            if runtime.ASYNC:
+                assert asyncio.get_running_loop().time() - began < 5
+            await jobs.close()
+            assert (await s.execute("SELECT min(n) FROM t")).fetchone() == (1,)
+        await until(lambda: at_rest(engine))

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pgmd.config import Replica
+from pgmd.profile import Dialect
+from pgmd.sources import (
+    attach_postgres,
+    copy_statements,
+    identifier,
+    literal,
+    motherduck_path,
+    open_plan,
+    publish_statement,
+    search_path,
+)
+
+RS = Replica(motherduck="analytics", token="tok-rs-7c1", session_name="alice", inactivity_ttl="0s")
+
+
+def test_motherduck_path_has_every_setting_and_no_token() -> None:
+    assert motherduck_path(RS) == (
+        "md:analytics?session_name=alice&attach_mode=single&saas_mode=true"
+        "&access_mode=read_only&dbinstance_inactivity_ttl=0s"
+    )
+
+
+def test_values_in_the_path_cannot_add_parameters() -> None:
+    replica = Replica(motherduck="a?b", token="t", session_name="x&saas_mode=false%25=y")
+    path = motherduck_path(replica)
+    assert path.startswith("md:a%3Fb?session_name=x%26saas_mode%3Dfalse%2525%3Dy&")
+    assert path.count("saas_mode=") == 1
+
+
+def test_the_token_goes_through_config_only() -> None:
+    plan = open_plan(RS, time_zone="UTC", dialect=Dialect.DUCKDB)
+    assert plan.config["motherduck_token"] == "tok-rs-7c1"
+    assert "tok-rs-7c1" not in plan.database
+    assert "tok-rs-7c1" not in repr(plan)
+    assert not any("tok-rs-7c1" in s for s in (*plan.setup, *plan.lock_down, *plan.cursor_setup))
+    assert plan.refresh == 'REFRESH DATABASE "analytics"'
+    assert publish_statement("analytics") == 'CREATE SNAPSHOT OF "analytics"'
+
+
+def test_a_motherduck_replica_proves_that_it_is_one() -> None:
+    check = open_plan(RS, time_zone="UTC", dialect=Dialect.DUCKDB).check
+    connection = duckdb.connect()
+    for duckling, expected in [("abc.rs.3", True), ("abc.rw", False), ("rs.x", False)]:
+        connection.execute(
+            f"CREATE OR REPLACE MACRO __md_duckling_id() AS TABLE SELECT '{duckling}' AS id"
+        )
+        assert connection.execute(check).fetchone() == (expected,)
+
+
+def test_every_replica_keeps_names_from_resolving_to_python_variables() -> None:
+    for replica in (RS, Replica(file="x.duckdb"), Replica(postgres="host=h")):
+        plan = open_plan(replica, time_zone="UTC", dialect=Dialect.DUCKDB)
+        assert plan.config["python_enable_replacements"] == "false"
+        assert "SET lock_configuration = true" in plan.lock_down
+
+
+def test_local_replicas_are_cut_off_from_files_and_extensions() -> None:
+    for replica in (Replica(file="x.duckdb"), Replica(postgres="host=h")):
+        plan = open_plan(replica, time_zone="UTC", dialect=Dialect.DUCKDB)
+        assert "SET enable_external_access = false" in plan.lock_down
+        assert plan.config["autoload_known_extensions"] == "false"
+
+
+def test_the_postgres_password_is_in_the_secret_only() -> None:
+    replica = Replica(postgres="postgresql://u:pa'ss@h:5433/db?sslmode=require")
+    secret, attach = attach_postgres(replica)
+    assert "PASSWORD 'pa''ss'" in secret
+    assert "pa" not in attach.replace("application_name", "")
+    assert "sslmode=''require''" in attach
+    assert "READ_ONLY" in attach
+
+
+def test_nulls_are_ordered_as_the_endpoint_orders_them() -> None:
+    replica = Replica(file="x.duckdb")
+    postgres = open_plan(replica, time_zone="Europe/Berlin", dialect=Dialect.POSTGRES)
+    assert any("nulls_last_on_asc_first_on_desc" in s for s in postgres.setup)
+    assert "SET GLOBAL TimeZone = 'Europe/Berlin'" in postgres.setup
+    duck = open_plan(replica, time_zone="UTC", dialect=Dialect.DUCKDB)
+    assert not any("null_order" in s for s in duck.setup)
+
+
+@pytest.mark.parametrize("name", ['we"ird', "Mixed Case", "select", "a.b", "it's"])
+def test_odd_names_are_quoted(name: str, tmp_path: Path) -> None:
+    connection = duckdb.connect()
+    connection.execute(f"ATTACH ':memory:' AS {identifier(name)}")
+    connection.execute(f"CREATE SCHEMA {identifier(name)}.{identifier(name)}")
+    for statement in search_path(name, [name]):
+        connection.execute(statement)
+    connection.execute(f"CREATE TABLE t AS SELECT {literal(name)} AS x")
+    assert connection.execute("SELECT x FROM t").fetchone() == (name,)
+
+
+def test_a_copy_keeps_json_as_json() -> None:
+    assert copy_statements([("s", "t", [("a", "integer"), ("j", "jsonb")])]) == [
+        'CREATE SCHEMA IF NOT EXISTS copy."s"',
+        'CREATE TABLE copy."s"."t" AS SELECT "a", "j"::JSON AS "j" FROM pgmd_source."s"."t"',
+    ]

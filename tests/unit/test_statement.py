@@ -1,0 +1,251 @@
+"""Which texts are confirmed reads, and what the others do."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pgmd.sql import Fact, analyse
+from pgmd.sql import grammar as g
+
+CORPUS: dict[str, list[str]] = tomllib.loads(
+    (Path(__file__).parents[1] / "corpora" / "statements.toml").read_text()
+)
+NOT_READS = [sql for group in ("later", "writer", "pinned") for sql in CORPUS[group]]
+SCHEMA = """
+CREATE TABLE t (a integer, b varchar, call integer, "update" integer);
+CREATE TABLE u (a integer);
+CREATE SEQUENCE s;
+CREATE VIEW v AS SELECT 1 AS n;
+"""
+
+
+@pytest.fixture(scope="module")
+def duck() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(config={"python_enable_replacements": "false"}) as connection:
+        connection.execute(SCHEMA)
+        connection.execute("SET enable_external_access = false")
+        yield connection
+
+
+@pytest.mark.parametrize("sql", CORPUS["read"] + CORPUS["hidden"])
+def test_confirmed_read(sql: str) -> None:
+    statement = analyse(sql)
+    assert statement.is_read, statement.why
+    assert not statement.why
+    assert not statement.pins
+
+
+@pytest.mark.parametrize("sql", NOT_READS)
+def test_not_a_confirmed_read(sql: str) -> None:
+    statement = analyse(sql)
+    assert not statement.is_read
+    assert statement.why
+
+
+@pytest.mark.parametrize("sql", CORPUS["pinned"])
+def test_depends_on_its_connection(sql: str) -> None:
+    assert analyse(sql).pins
+
+
+@pytest.mark.parametrize("sql", CORPUS["read"])
+def test_confirmed_read_runs_on_duckdb(sql: str, duck: duckdb.DuckDBPyConnection) -> None:
+    if "$key" in sql or "$1" in sql:
+        name = "key" if "$key" in sql else "1"
+        duck.execute(sql, {name: 1}).fetchall()
+    elif sql[0] != "\ufeff":
+        duck.execute(sql).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("sql", "facts", "why"),
+    [
+        ("SELECT nextval('s')", Fact.READS | Fact.WRITES, "calls nextval()"),
+        ("SELECT f(1)", Fact.READS | Fact.UNKNOWN, "calls f()"),
+        ("INSERT INTO t VALUES (1)", Fact.WRITES, "INSERT"),
+        ("WITH x AS (DELETE FROM t) FROM x", Fact.READS | Fact.WRITES, "DELETE"),
+        ("create table x (a int)", Fact.WRITES | Fact.DDL, "CREATE"),
+        ("CREATE TEMP TABLE x (a int)", Fact.WRITES | Fact.DDL | Fact.SESSION, "CREATE"),
+        ("SELECT * INTO x FROM t", Fact.READS | Fact.WRITES | Fact.DDL, "INTO"),
+        ("BEGIN", Fact.TRANSACTION, "BEGIN"),
+        ("PREPARE TRANSACTION 'x'", Fact.TRANSACTION, "PREPARE"),
+        ("SET a = 1", Fact.SESSION, "SET"),
+        ("CALL f()", Fact.UNKNOWN, "CALL"),
+        ("", Fact.EMPTY, "no statement"),
+        (
+            "BEGIN; DELETE FROM t",
+            Fact.TRANSACTION | Fact.WRITES | Fact.SEVERAL,
+            "several statements",
+        ),
+        ("SELECT 'a", Fact.UNKNOWN, "unterminated or unknown text at byte 7"),
+        ("SELECT * FROM t FOR SHARE", Fact.READS | Fact.WRITES, "locks rows"),
+        ("FROM 'x.csv'", Fact.READS | Fact.UNKNOWN, "reads a file"),
+    ],
+)
+def test_facts_and_reason(sql: str, facts: Fact, why: str) -> None:
+    statement = analyse(sql)
+    assert statement.facts == facts
+    assert statement.why == why
+
+
+def test_names_are_lower_case_and_without_quotes() -> None:
+    statement = analyse('SELECT A, "B c" FROM Main.T WHERE upper(x) = \'n\'')
+    assert statement.names == {"a", "b c", "main", "t", "upper", "x"}
+    assert "select" in statement.words
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT a FROM t ORDER BY a",
+        "SELECT a FROM t WHERE a <= 'x'",
+        "SELECT max(a) FROM t",
+        "SELECT a FROM t WHERE a BETWEEN 'a' AND 'b'",
+        "SELECT rank() OVER () FROM t",
+    ],
+)
+def test_depends_on_the_order_of_text(sql: str) -> None:
+    assert analyse(sql).orders
+
+
+def test_plain_filter_does_not_depend_on_order() -> None:
+    assert not analyse("SELECT count(*) FROM t WHERE a = 'x' GROUP BY b").orders
+
+
+def test_schema_changes() -> None:
+    assert analyse("ALTER TABLE t ADD c int").changes_schema
+    assert analyse("CALL f()").changes_schema
+    assert not analyse("SELECT f(1)").changes_schema
+
+
+def test_long_texts_are_not_cached() -> None:
+    long = f"SELECT 1 /* {'x' * 20_000} */"
+    assert analyse(long) is not analyse(long)
+    assert analyse("SELECT 1") is analyse("SELECT 1")
+
+
+# ------------------------------------------------------------------------------ the tables
+
+
+def test_functions_are_pure_in_duckdb(duck: duckdb.DuckDBPyConnection) -> None:
+    rows = duck.execute(
+        "SELECT lower(function_name), bool_and(coalesce(stability, 'CONSISTENT') = 'CONSISTENT'"
+        " AND NOT coalesce(has_side_effects, false)) FROM duckdb_functions()"
+        " WHERE internal GROUP BY 1"
+    ).fetchall()
+    pure = dict(rows)
+    if duckdb.__version__.startswith("1.5."):
+        assert not g.FUNCTIONS - pure.keys()
+    assert not [name for name in g.FUNCTIONS if not pure.get(name, True)]
+
+
+def test_no_function_is_also_doubtful() -> None:
+    assert not g.FUNCTIONS & (g.SESSION_NAMES | g.DOUBTFUL_CALLS.keys() | g.DOUBTFUL_WORDS.keys())
+
+
+def test_reserved_words_are_reserved_in_duckdb(duck: duckdb.DuckDBPyConnection) -> None:
+    rows = duck.execute(
+        "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
+    ).fetchall()
+    if duckdb.__version__.startswith("1.5."):
+        assert {name for (name,) in rows} == g.RESERVED
+
+
+def test_functions_called_without_parentheses_are_known(
+    duck: duckdb.DuckDBPyConnection,
+) -> None:
+    names = duck.execute("SELECT DISTINCT function_name FROM duckdb_functions()").fetchall()
+    words = {"user", "localtime", "localtimestamp", "current_time", "current_timestamp"}
+    for name in words | {name for (name,) in names if name.isidentifier()}:
+        try:
+            duck.execute(f"SELECT {name}")
+        except duckdb.Error:
+            continue
+        assert not analyse(f"SELECT {name}").is_read, name
+
+
+# ------------------------------------------------------------------------------ mutations
+
+SPACES = st.sampled_from([" ", "\n", "\t", " /* SELECT */ ", "\n-- SELECT 'x\n", "/*/* */*/"])
+WRAPPERS = st.sampled_from(
+    [
+        "{}",
+        "({})",
+        "{};",
+        ";{}",
+        "/* SELECT 1 */ {}",
+        "-- SELECT 1\n{}",
+        "SELECT * FROM ({}) q",
+        "SELECT ({})",
+        "WITH q AS ({}) SELECT * FROM q",
+        "WITH q(a, b) AS MATERIALIZED ({}) FROM q",
+        "SELECT 1 UNION ALL {}",
+        "SELECT 1 WHERE EXISTS ({})",
+        "WITH q AS (SELECT 1) {}",
+        "SELECT 1; {}",
+        "EXPLAIN {}",
+    ]
+)
+
+
+def _swap(text: str) -> str:
+    """Change the case outside quotes; leave texts with quotes alone."""
+    return text.swapcase() if not set("'\"$") & set(text) else text
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.sampled_from(NOT_READS), WRAPPERS, WRAPPERS, SPACES, st.booleans())
+def test_no_disguise_makes_a_read(
+    sql: str, inner: str, outer: str, space: str, swap: bool
+) -> None:
+    if swap:
+        sql = _swap(sql)
+    disguised = outer.format(inner.format(f"{space}{sql}{space}"))
+    if not analyse(disguised).is_read:
+        return
+    # A wrapper may take the harm out of it: then it must be one that DuckDB takes for a read.
+    with duckdb.connect() as connection:
+        assert [s.type for s in connection.extract_statements(disguised)] == [
+            duckdb.StatementType.SELECT
+        ]
+        assert not analyse(sql).facts & ~(Fact.EMPTY | Fact.UNKNOWN), disguised
+
+
+@settings(
+    max_examples=300,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.lists(
+        st.sampled_from(
+            "SELECT FROM WITH AS ( ) , ; t x a 'x.csv' nextval('s') currval('s') f(1) count(*) upper(b)"
+            " DISTINCT ON WHERE JOIN VALUES TABLE INSERT INTO DELETE : :: . AS IN 1 = UNION ALL"
+            " \"x\" LATERAL USING setseed(0.1) ORDER BY LIMIT".split()
+        ),
+        max_size=14,
+    )
+)
+def test_what_duckdb_runs_and_we_confirm_is_harmless(words: list[str]) -> None:
+    sql = "SELECT " + " ".join(words)
+    if analyse(sql).is_read:
+        assert "nextval" not in sql
+        assert "currval" not in sql
+        assert "setseed" not in sql
+        assert "INSERT" not in sql
+        assert "f(1)" not in sql
+
+
+@pytest.mark.parametrize("sql", CORPUS["writer"])
+def test_writer_statement_hidden_in_a_string_stays_a_read(sql: str) -> None:
+    quoted = sql.replace("'", "''")
+    if "\0" not in sql:
+        assert analyse(f"SELECT '{quoted}'").is_read
+        assert analyse(f"SELECT 1 -- {quoted.replace(chr(10), ' ')}").is_read
