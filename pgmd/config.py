@@ -146,7 +146,9 @@ class Endpoint:
 
     def __repr__(self) -> str:
         shown = _parse_conninfo(self.conninfo)
-        where = " ".join(f"{k}={shown[k]}" for k in ("host", "port", "dbname", "user") if k in shown)
+        where = " ".join(
+            f"{k}={shown[k]}" for k in ("host", "port", "dbname", "user") if k in shown
+        )
         return f"<Endpoint {where or 'libpq defaults'} max_size={self.max_size}>"
 
 
@@ -209,9 +211,7 @@ class Replica:
             )
             return
         for name in ("token", "session_name", "inactivity_ttl"):
-            _check(
-                getattr(self, name) is None, f"{name}: only a replica with motherduck= takes it"
-            )
+            _check(getattr(self, name) is None, f"{name}: only a replica with motherduck= takes it")
 
     def _check_postgres(self) -> None:
         if self.postgres is not None:
@@ -496,7 +496,9 @@ def _split_postgres(url: str) -> tuple[str, dict[str, Any]]:
 
 
 def _motherduck_settings(database: str, given: dict[str, Any]) -> Settings:
-    _check("region" in given or "host" in given, "region: missing; add ?region=us-east-1 to the URL")
+    _check(
+        "region" in given or "host" in given, "region: missing; add ?region=us-east-1 to the URL"
+    )
     for name in ("replica_mode", "tables", "refresh", "password"):
         _check(name not in given, f"{name}: a motherduck:// URL does not take it")
     endpoint = Endpoint.motherduck(
@@ -534,9 +536,7 @@ def _postgres_settings(conninfo: str, given: dict[str, Any]) -> Settings:
         count > 0 or not options,
         f"{', '.join(sorted(options))}: there are no replicas to apply it to; give replicas=",
     )
-    replicas = tuple(
-        Replica(postgres=conninfo, password=password, **options) for _ in range(count)
-    )
+    replicas = tuple(Replica(postgres=conninfo, password=password, **options) for _ in range(count))
     return _settings(endpoint, replicas, given)
 
 

@@ -124,11 +124,30 @@ class Cursor:
         connection = self._connection
         statement = self._statements.get(connection, text)
         connection.execute(statement, values) if values else connection.execute(statement)
-        rows = part = connection.fetchmany(_SLICE)
-        while len(part) == _SLICE:
-            part = connection.fetchmany(_SLICE)
+        description = connection.description or []
+        if any(str(column[1]) == "INTERVAL" for column in description):
+            connection.execute(_with_whole_years(text, description), values)
+        rows = connection.fetchmany(_SLICE)
+        while len(rows) % _SLICE == 0 and (part := connection.fetchmany(_SLICE)):
             rows += part
-        return Answer(connection.description or [], rows)
+        return Answer(description, rows)
+
+
+def _with_whole_years(text: str, description: list[Any]) -> str:
+    """The same query with five days more for each whole year in an interval.
+
+    DuckDB's timedelta takes a year for twelve months of 30 days, psycopg's for 365 days, and the
+    timedelta alone does not tell.
+    """
+    names = [f"c{n}" for n in range(len(description))]
+    columns = [
+        f"{n} + to_days(CAST(5 * datepart('year', {n}) AS INTEGER))"
+        if str(c[1]) == "INTERVAL"
+        else n
+        for n, c in zip(names, description, strict=True)
+    ]
+    inner = text.rstrip().rstrip(";")
+    return f"SELECT {', '.join(columns)} FROM (\n{inner}\n) AS q({', '.join(names)})"
 
 
 class Instance:

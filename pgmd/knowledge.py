@@ -21,7 +21,7 @@ class Knowledge:
 
     def __init__(self, site: Site, time_zone: dt.tzinfo) -> None:
         self.site = site
-        self.shapes = Shapes(time_zone)
+        self.shapes = Shapes(time_zone, alone=not site.has_endpoint)
         self._verdicts: dict[str, Decision | None] = {}
 
     def objection(self, text: str) -> Decision | None:

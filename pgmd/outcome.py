@@ -22,7 +22,9 @@ def annotate(
     """
     if hasattr(error, "outcome"):
         return error
-    applied = Outcome.UNKNOWN if lost and not is_read and not in_transaction else Outcome.NOT_APPLIED
+    applied = (
+        Outcome.UNKNOWN if lost and not is_read and not in_transaction else Outcome.NOT_APPLIED
+    )
     facts: Any = error
     facts.outcome = applied
     facts.retryable = applied is Outcome.NOT_APPLIED and (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Generic, NamedTuple, NoReturn
+from typing import Any, Generic, NamedTuple, NoReturn, Protocol
 
 import psycopg
 from psycopg import pq
@@ -27,6 +27,13 @@ class Column(NamedTuple):
     precision: int | None = None
     scale: int | None = None
     null_ok: bool | None = None
+
+
+class Described(Protocol):
+    """A driver's cursor: its columns cost time, so they are looked at when asked for."""
+
+    @property
+    def description(self) -> list[Any] | None: ...
 
 
 class _Shape:
@@ -60,7 +67,7 @@ class Result(Generic[Row]):
     def __init__(
         self,
         rows: list[Any] | None,
-        columns: Sequence[Any] | None,
+        columns: Described | Sequence[Column],
         decision: Decision,
         *,
         seconds: float,
@@ -89,7 +96,10 @@ class Result(Generic[Row]):
         """The columns, or None for a statement that returns no rows."""
         if self._rows is None:
             return None
-        return [Column(*column) for column in self._columns or ()]
+        columns = self._columns
+        if not isinstance(columns, Sequence):
+            columns = self._columns = [Column(*column) for column in columns.description or ()]
+        return list(columns)
 
     def fetchone(self) -> Row | None:
         """Return the next row, or None after the last one."""

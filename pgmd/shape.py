@@ -47,8 +47,10 @@ class Shapes:
     types cannot agree the statement is not routed. Keyed by text and parameter types.
     """
 
-    def __init__(self, time_zone: dt.tzinfo) -> None:
+    def __init__(self, time_zone: dt.tzinfo, *, alone: bool) -> None:
         self._time_zone = time_zone
+        # No endpoint to agree with.
+        self._alone = alone
         self._columns: dict[Any, Sequence[Column]] = {}
         self._entries: dict[Any, _Entry] = {}
 
@@ -81,7 +83,7 @@ class Shapes:
         names = [str(column[0]) for column in description]
         types = [str(column[1]) for column in description]
         oids = None if shape is None else [column.type_code for column in shape]
-        loader = row_loader(names, types, oids, self._time_zone)
+        loader = row_loader(names, types, oids, self._time_zone, alone=self._alone)
         columns = shape or [
             Column(name, *describe(kind)) for name, kind in zip(names, types, strict=True)
         ]

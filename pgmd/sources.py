@@ -81,7 +81,9 @@ def _motherduck(replica: Replica, time_zone: str) -> Plan:
         config,
         setup=(f"SET GLOBAL TimeZone = {literal(time_zone)}",),
         lock_down=("SET lock_configuration = true",),
-        refresh=f"REFRESH DATABASE {identifier(replica.motherduck)}" if replica.motherduck else "REFRESH DATABASES",
+        refresh=f"REFRESH DATABASE {identifier(replica.motherduck)}"
+        if replica.motherduck
+        else "REFRESH DATABASES",
         # The id of a read-scaling duckling ends in `.rs.<n>`, that of the writer in `.rw`: a
         # read-write token would otherwise go unnoticed. Undocumented; used by MotherDuck's own
         # MCP server (github.com/motherduckdb/mcp-server-motherduck).
@@ -135,7 +137,9 @@ def attach_postgres(replica: Replica) -> tuple[str, ...]:
     options = {**replica.postgres_options}
     options.setdefault("application_name", "pgmd-replica")
     options.setdefault("connect_timeout", 10)
-    secret = [f"{_SECRET_KEYS[k]} {literal(str(options.pop(k)))}" for k in _SECRET_KEYS if k in options]
+    secret = [
+        f"{_SECRET_KEYS[k]} {literal(str(options.pop(k)))}" for k in _SECRET_KEYS if k in options
+    ]
     if replica.secret:
         secret.append(f"PASSWORD {literal(replica.secret)}")
     rest = " ".join(f"{k}={_libpq_value(str(v))}" for k, v in options.items())

@@ -7,7 +7,6 @@ import inspect
 
 import pytest
 
-
 pytest_plugins = ["tests.fixtures.postgres"]
 
 

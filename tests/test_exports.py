@@ -12,7 +12,9 @@ import pgmd
 
 def test_all_is_sorted_and_complete() -> None:
     assert pgmd.__all__ == sorted(pgmd.__all__)
-    public = {n for n in vars(pgmd) if not n.startswith("_") and not inspect.ismodule(vars(pgmd)[n])}
+    public = {
+        n for n in vars(pgmd) if not n.startswith("_") and not inspect.ismodule(vars(pgmd)[n])
+    }
     assert public - {"annotations"} == set(pgmd.__all__) - {"__version__"}
 
 
@@ -35,7 +37,5 @@ def test_one_except_catches_all() -> None:
 
 @pytest.mark.parametrize("pair", [("AsyncEngine", "Engine"), ("AsyncSession", "Session")])
 def test_both_colours_have_the_same_methods(pair: tuple[str, str]) -> None:
-    names = [
-        {n for n in dir(getattr(pgmd, p)) if not n.startswith("_")} - {"cancel"} for p in pair
-    ]
+    names = [{n for n in dir(getattr(pgmd, p)) if not n.startswith("_")} - {"cancel"} for p in pair]
     assert names[0] == names[1]

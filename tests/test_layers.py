@@ -11,7 +11,15 @@ ROOT = Path(__file__).parents[1] / "pgmd"
 
 # Decided in plain functions: no I/O, clock, thread or driver.
 PURE = ("sql", "routing", "pooling", "profile", "sources", "parity/types")
-FORBIDDEN_IN_PURE = {"asyncio", "threading", "logging", "time", "socket", "subprocess", "psycopg_pool"}
+FORBIDDEN_IN_PURE = {
+    "asyncio",
+    "threading",
+    "logging",
+    "time",
+    "socket",
+    "subprocess",
+    "psycopg_pool",
+}
 # The drivers, and who may speak to them.
 DUCKDB = {"duck", "parity/load", "parity/dump", "parity/errors", "sql/lexer"}
 PSYCOPG = {
@@ -36,7 +44,9 @@ ORDER = [
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 MODULES = sorted(
-    str(path.relative_to(ROOT).with_suffix("")) for path in ROOT.rglob("*.py") if "_tools" not in path.parts
+    str(path.relative_to(ROOT).with_suffix(""))
+    for path in ROOT.rglob("*.py")
+    if "_tools" not in path.parts
 )
 
 

@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Generic, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 import psycopg
 from psycopg.rows import BaseRowFactory
-from typing_extensions import Self, TypeVar
+from typing_extensions import TypeVar
 
 from ..clock import now
 from ..config import Consistency
@@ -21,13 +21,13 @@ from ..parity import Inexact, dump, from_duckdb
 from ..pooling import Slot
 from ..query import Params, Query, Request, Sql
 from ..result import Result
-from ..shape import NotDescribed
-from ..sql import Fact
 from ..routing.affinity import rendezvous
 from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark
 from ..routing.router import required, stale
 from ..runtime import aio as runtime
+from ..shape import NotDescribed
+from ..sql import Fact
 from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTransaction, Block
 from .endpoint import AsyncPooled, unsupported_savepoint
 from .fanout import fan_out
@@ -165,9 +165,7 @@ class AsyncSession(Generic[Row]):
         queries = (Query(query, params, row_factory) for params in param_sets)
         return self._fan_out(queries, concurrency)
 
-    async def gather(
-        self, queries: Iterable[Query], *, concurrency: int = 8
-    ) -> list[Result[Any]]:
+    async def gather(self, queries: Iterable[Query], *, concurrency: int = 8) -> list[Result[Any]]:
         """Run many statements, *concurrency* at a time; return their results in order.
 
         The first error stops the rest and is raised.
@@ -316,7 +314,8 @@ class AsyncSession(Generic[Row]):
         self._running = connection
         try:
             cursor = await connection.execute(request.query, request.params)
-            rows = await cursor.fetchall() if cursor.description is not None else None
+            # A cursor without a result set has no row number.
+            rows = await cursor.fetchall() if cursor.rownumber is not None else None
             if lent and statement.pins:
                 self._pinned, self._pin_reason = connection, statement.why
         except psycopg.Error as error:
@@ -342,7 +341,7 @@ class AsyncSession(Generic[Row]):
         engine.count(decision)
         return Result(
             rows,
-            cursor.description,
+            cursor,
             decision,
             seconds=now() - began,
             rowcount=cursor.rowcount,
@@ -496,9 +495,7 @@ class AsyncSession(Generic[Row]):
 
     # ------------------------------------------------------------------------------ fan-out
 
-    def _fan_out(
-        self, queries: Iterable[Query], concurrency: int
-    ) -> AsyncIterator[Result[Any]]:
+    def _fan_out(self, queries: Iterable[Query], concurrency: int) -> AsyncIterator[Result[Any]]:
         self._check_open()
         if concurrency < 1:
             raise UsageError(f"concurrency={concurrency}: must be at least 1")

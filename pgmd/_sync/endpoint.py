@@ -88,13 +88,33 @@ class EndpointPool:
             raise PoolClosed("the engine is closed") from None
 
     def give_back(self, connection: Pooled, *, discard: bool = False) -> None:
-        """Take a connection back; one in use, in a transaction or to *discard* is replaced."""
+        """Take a connection back. One that is in use or in a transaction is replaced; one whose
+        session state must not go on to others, to *discard*, is reset or replaced."""
         assert self._pool is not None
         connection.rested_since = now()
-        if discard or connection.pgconn.transaction_status != TransactionStatus.IDLE:
+        try:
+            if discard:
+                self._reset(connection)
+        finally:
+            self._put_back(connection)
+
+    def _reset(self, connection: Pooled) -> None:
+        if not self.profile.can_reset:
             connection.close()
-        # A cancelled borrower must not lose the connection half way back.
-        runtime.finish(self._pool.putconn(connection))
+            return
+        try:
+            if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+                connection.execute("ROLLBACK")
+            connection.execute("DISCARD ALL")
+        except psycopg.Error:
+            connection.close()
+
+    def _put_back(self, connection: Pooled) -> None:
+        assert self._pool is not None
+        if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+            connection.close()
+        # A borrower that is cancelled here must not lose the connection half way back.
+        self._pool.putconn(connection)  # type: ignore[unused-ignore,unused-coroutine]  # no await in threads
 
     def close(self) -> None:
         if self._pool is not None:

@@ -8,12 +8,12 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal, Self, overload
 from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg.rows import BaseRowFactory
-from typing_extensions import Self, TypeVar
+from typing_extensions import TypeVar
 
 from ..config import Consistency, Endpoint, Replica, Settings, check_consistency, from_url, named
 from ..duck import Answer, DuckError
@@ -71,8 +71,9 @@ class Engine:
         )
         self._state: Literal["new", "open", "closed"] = "new"
         self._pid = 0
-        self._routed: Counter[tuple[str, str]] = Counter()
+        self._routed: Counter[tuple[Route, Reason]] = Counter()
         self._counting = runtime.Guard()
+        self._learned: Knowledge | None = None
         self._tickers: list[runtime.Ticker] = []
         self._published = 0
         alone = endpoint is None
@@ -243,9 +244,8 @@ class Engine:
     def stats(self) -> dict[str, dict[str, int]]:
         """Counters: `endpoint` and `replicas` as psycopg_pool names them, `routed` by reason."""
         with self._counting:
-            routed = {
-                f"{route}: {reason}": count for (route, reason), count in self._routed.items()
-            }
+            counted = list(self._routed.items())
+        routed = {f"{route.value}: {reason.name}": number for (route, reason), number in counted}
         return {
             "endpoint": self.endpoint.stats() if self.endpoint is not None else {},
             "replicas": self.replicas.stats(),
@@ -284,6 +284,8 @@ class Engine:
         """What a read's failure on a replica means for this text, now and later."""
         if isinstance(error, Inexact):
             decision = Decision(Route.ENDPOINT, Reason.RESULT, str(error))
+            if not error.lasting:
+                return decision
         elif isinstance(error, DuckError) and is_write_refusal(error):
             decision = Decision(Route.ENDPOINT, Reason.REFUSED)
         else:
@@ -332,7 +334,7 @@ class Engine:
 
     def count(self, decision: Decision) -> None:
         with self._counting:
-            self._routed[decision.route.value, decision.reason.name] += 1
+            self._routed[decision.route, decision.reason] += 1
         _log.debug("%s", decision)
 
     def _survey(self) -> None:
@@ -347,8 +349,13 @@ class Engine:
             dialect=self._profile.dialect,
             catalogues=tuple(catalogues),
         )
-        if not hasattr(self, "_knowledge") or self._knowledge.site != site:
-            self._knowledge = Knowledge(site, self._time_zone)
+        if self._learned is None or self._learned.site != site:
+            self._learned = Knowledge(site, self._time_zone)
+
+    @property
+    def _knowledge(self) -> Knowledge:
+        assert self._learned is not None
+        return self._learned
 
     def _tick_failed(self, error: Exception) -> None:
         _log.warning("background refresh failed: %s", self.redact(str(error)))
@@ -360,7 +367,7 @@ _ALONE = Profile("duckdb", "", "UTC")
 
 def _zone(name: str) -> dt.tzinfo:
     # psycopg has its own object for UTC, see parity of time stamps.
-    return dt.timezone.utc if name == "UTC" else ZoneInfo(name)
+    return dt.UTC if name == "UTC" else ZoneInfo(name)
 
 
 def connect(

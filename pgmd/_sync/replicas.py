@@ -90,7 +90,7 @@ class ReplicaSet:
         self._place = _Place(time_zone, dialect)
         slots = sum(replica.max_size for replica in self._settings)
         # One more thread a replica: opening and refreshing must not wait for queries.
-        self._executor = runtime.Executor(slots + len(self._settings), "pgmd-replica")
+        self._executor = runtime.Executor(slots + len(self._settings) + 1, "pgmd-replica")
         self._admit(self._settings, position)
 
     def _admit(self, wanted: Sequence[Replica], position: int) -> None:

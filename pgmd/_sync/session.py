@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Generic, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 import psycopg
 from psycopg.rows import BaseRowFactory
-from typing_extensions import Self, TypeVar
+from typing_extensions import TypeVar
 
 from ..clock import now
 from ..config import Consistency
@@ -28,6 +28,7 @@ from ..routing.freshness import Bookmark
 from ..routing.router import required, stale
 from ..runtime import threads as runtime
 from ..shape import NotDescribed
+from ..sql import Fact
 from .blocks import Block, EndpointView, ReplicaView, Snapshot, Transaction
 from .endpoint import Pooled, unsupported_savepoint
 from .fanout import fan_out
@@ -186,6 +187,8 @@ class Session(Generic[Row]):
             raise UsageError("a transaction() cannot start inside a snapshot(), which only reads")
         if outer is not None and not self._engine.profile.has_savepoints:
             raise unsupported_savepoint(self._engine.profile)
+        if self._engine.endpoint is None:
+            raise UsageError("a transaction() needs an endpoint, and this engine has no endpoint")
         block = outer or Block(connection=self._pinned or self._engine.lend())
         self._block = block
         try:
@@ -305,14 +308,15 @@ class Session(Generic[Row]):
         lent = connection is None
         if connection is None:
             connection = engine.lend()
-            if statement.pins:
-                self._pinned, self._pin_reason, lent = connection, statement.why, False
         write = None if statement.is_read else self._begin_write(block)
         began = now()
         self._running = connection
         try:
             cursor = connection.execute(request.query, request.params)
-            rows = cursor.fetchall() if cursor.description is not None else None
+            # A cursor without a result set has no row number.
+            rows = cursor.fetchall() if cursor.rownumber is not None else None
+            if lent and statement.pins:
+                self._pinned, self._pin_reason = connection, statement.why
         except psycopg.Error as error:
             annotate(
                 error,
@@ -329,14 +333,14 @@ class Session(Generic[Row]):
                 engine.log.finish(write)
             # What was read may include every write that has started, acknowledged or not.
             self._seen = max(self._seen, engine.log.started)
-            if lent:
-                engine.give_back(connection)
-        if statement.changes_schema:
+            if lent and connection is not self._pinned:
+                engine.give_back(connection, discard=statement.pins)
+        if statement.changes_schema or statement.facts & Fact.TRANSACTION:
             self._schema_changed(block)
         engine.count(decision)
         return Result(
             rows,
-            cursor.description,
+            cursor,
             decision,
             seconds=now() - began,
             rowcount=cursor.rowcount,
@@ -550,4 +554,4 @@ def _cancel(running: tuple[Slot[Member], Run] | Pooled) -> None:
     if isinstance(running, tuple):
         interrupt(*running)
     else:
-        running.cancel_safe()
+        running.cancel_safe()  # type: ignore[unused-ignore,unused-coroutine]  # this is the threads' half

@@ -38,12 +38,12 @@ def _each(*choices: Any) -> list[tuple[Any, ...]]:
 PANELS = [
     # Per carrier.
     Panel(
-        "SELECT origin, count(*) AS flights, sum(dep_delay) AS minutes_late FROM flights "
+        "SELECT origin, count(*) AS legs, sum(dep_delay) AS minutes_late FROM flights "
         "WHERE carrier = %s GROUP BY origin ORDER BY origin",
         _each(_CARRIERS),
     ),
     Panel(
-        "SELECT month, count(*) AS flights, count(*) - count(dep_time) AS cancelled, "
+        "SELECT month, count(*) AS legs, count(dep_time) AS departed, "
         "sum(CASE WHEN dep_delay > 15 THEN 1 ELSE 0 END) AS late "
         "FROM flights WHERE carrier = %s GROUP BY month ORDER BY month",
         _each(_CARRIERS),
@@ -56,7 +56,7 @@ PANELS = [
     ),
     # Per origin and month.
     Panel(
-        "SELECT day, count(*) AS flights, min(dep_delay) AS earliest, max(dep_delay) AS latest "
+        "SELECT day, count(*) AS legs, min(dep_delay) AS earliest, max(dep_delay) AS latest "
         "FROM flights WHERE origin = %s AND month = %s GROUP BY day ORDER BY day",
         _each(_ORIGINS, _MONTHS),
     ),
@@ -67,7 +67,7 @@ PANELS = [
         _each(_ORIGINS, (1, 4, 7, 10), (1, 15)),
     ),
     Panel(
-        "SELECT hour, count(*) AS flights, avg(dep_delay::double precision) AS delay FROM flights "
+        "SELECT hour, count(*) AS legs, avg(dep_delay::double precision) AS delay FROM flights "
         "WHERE origin = %s AND dep_delay IS NOT NULL GROUP BY hour ORDER BY hour",
         _each(_ORIGINS),
     ),
@@ -79,26 +79,26 @@ PANELS = [
         _each(_MONTHS),
     ),
     Panel(
-        "SELECT carrier, flights, rank() OVER (ORDER BY flights DESC) AS place FROM "
-        "(SELECT carrier, count(*) AS flights FROM flights WHERE month = %s GROUP BY carrier) AS t "
+        "SELECT carrier, legs, rank() OVER (ORDER BY legs DESC) AS place FROM "
+        "(SELECT carrier, count(*) AS legs FROM flights WHERE month = %s GROUP BY carrier) AS t "
         "ORDER BY place, carrier",
         _each(_MONTHS),
     ),
     Panel(
-        "SELECT count(*) AS flights, count(dep_time) AS departed, sum(distance) AS miles, "
+        "SELECT count(*) AS legs, count(dep_time) AS departed, sum(distance) AS miles, "
         "max(time_hour) AS last FROM flights WHERE month BETWEEN %s AND %s",
         [(1, 3), (4, 6), (7, 9), (10, 12), (1, 12)],
     ),
     # Per destination.
     Panel(
-        "SELECT origin, count(*) AS flights, min(air_time) AS quickest, max(air_time) AS slowest, "
-        "sum(coalesce(arr_delay, 0)) AS minutes_late FROM flights "
+        "SELECT origin, count(*) AS legs, min(air_time) AS quickest, max(air_time) AS slowest, "
+        "sum(arr_delay) AS minutes_late FROM flights "
         "WHERE dest = %s GROUP BY origin ORDER BY origin",
         _each(_DESTINATIONS),
     ),
     # With airlines.
     Panel(
-        "SELECT l.name, count(*) AS flights, max(f.distance) AS farthest FROM flights f "
+        "SELECT l.name, count(*) AS legs, max(f.distance) AS farthest FROM flights f "
         "JOIN airlines l ON l.carrier = f.carrier WHERE f.month = %s GROUP BY l.name "
         "ORDER BY l.name",
         _each(_MONTHS),
@@ -106,20 +106,20 @@ PANELS = [
     Panel(
         "WITH late AS (SELECT carrier, arr_delay FROM flights "
         "WHERE origin = %s AND arr_delay > %s) "
-        "SELECT l.name, count(*) AS flights, avg(late.arr_delay::double precision) AS delay "
+        "SELECT l.name, count(*) AS legs, avg(late.arr_delay::double precision) AS delay "
         "FROM late JOIN airlines l ON l.carrier = late.carrier GROUP BY l.name ORDER BY l.name",
         _each(_ORIGINS, (15, 60, 180)),
     ),
     # With airports.
     Panel(
-        "SELECT a.faa, a.name, count(*) AS flights, avg(f.arr_delay::double precision) AS delay "
+        "SELECT a.faa, a.name, count(*) AS legs, avg(f.arr_delay::double precision) AS delay "
         "FROM flights f JOIN airports a ON a.faa = f.dest "
         "WHERE f.origin = %s AND f.month = %s GROUP BY a.faa, a.name "
-        "ORDER BY flights DESC, a.faa LIMIT 10",
+        "ORDER BY legs DESC, a.faa LIMIT 10",
         _each(_ORIGINS, _MONTHS),
     ),
     Panel(
-        "SELECT f.dest, count(*) AS flights FROM flights f LEFT JOIN airports a ON a.faa = f.dest "
+        "SELECT f.dest, count(*) AS legs FROM flights f LEFT JOIN airports a ON a.faa = f.dest "
         "WHERE a.faa IS NULL AND f.origin = %s GROUP BY f.dest ORDER BY f.dest",
         _each(_ORIGINS),
     ),
@@ -130,20 +130,20 @@ PANELS = [
     ),
     # With planes.
     Panel(
-        "SELECT p.manufacturer, count(*) AS flights, max(p.seats) AS seats FROM flights f "
+        "SELECT p.manufacturer, count(*) AS legs, max(p.seats) AS seats FROM flights f "
         "JOIN planes p ON p.tailnum = f.tailnum WHERE f.carrier = %s GROUP BY p.manufacturer "
-        "HAVING count(*) > 10 ORDER BY flights DESC, p.manufacturer",
+        "HAVING count(*) > 10 ORDER BY legs DESC, p.manufacturer",
         _each(_CARRIERS),
     ),
     Panel(
-        "SELECT p.year, count(*) AS flights, sum(p.seats) AS seats FROM flights f "
+        "SELECT p.year, count(*) AS legs, sum(p.seats) AS seats FROM flights f "
         "JOIN planes p ON p.tailnum = f.tailnum "
         "WHERE f.origin = %s AND p.year BETWEEN %s AND %s GROUP BY p.year ORDER BY p.year",
         [(origin, *years) for origin in _ORIGINS for years in ((1956, 1989), (1990, 2013))],
     ),
     # With weather.
     Panel(
-        "SELECT f.origin, count(*) AS flights, sum(w.precip) AS rain, max(w.wind_speed) AS wind, "
+        "SELECT f.origin, count(*) AS legs, sum(w.precip) AS rain, max(w.wind_speed) AS wind, "
         "sum(f.dep_delay) AS minutes_late FROM flights f "
         "JOIN weather w ON w.origin = f.origin AND w.time_hour = f.time_hour "
         "WHERE f.month = %s AND w.precip > 0 GROUP BY f.origin ORDER BY f.origin",
@@ -156,7 +156,7 @@ PANELS = [
         _each(_ORIGINS, _MONTHS),
     ),
     Panel(
-        "SELECT w.time_hour, w.wind_gust, count(f.flight) AS flights FROM weather w "
+        "SELECT w.time_hour, w.wind_gust, count(f.flight) AS legs FROM weather w "
         "LEFT JOIN flights f ON f.origin = w.origin AND f.time_hour = w.time_hour "
         "WHERE w.origin = %s AND w.wind_gust >= %s GROUP BY w.time_hour, w.wind_gust "
         "ORDER BY w.wind_gust DESC, w.time_hour LIMIT 10",

@@ -35,7 +35,9 @@ SELECT n.nspname::text, c.relname::text, a.attname::text, format_type(a.atttypid
    AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
  ORDER BY array_position(current_schemas(false), n.nspname), c.relname, a.attnum
 """
-SCHEMAS_QUERY = "SELECT s::text FROM unnest(current_schemas(false)) WITH ORDINALITY AS t(s, n) ORDER BY n"
+SCHEMAS_QUERY = (
+    "SELECT s::text FROM unnest(current_schemas(false)) WITH ORDINALITY AS t(s, n) ORDER BY n"
+)
 
 # `real` is not among them: PostgreSQL compares it with 1.1 as a double, DuckDB as a float.
 _EXACT = re.compile(
@@ -66,7 +68,9 @@ class Catalogue:
     tables: tuple[Table, ...] = ()
 
     @classmethod
-    def read(cls, schemas: Iterable[str], rows: Iterable[tuple[str, str, str, str, bool, bool]]) -> Catalogue:
+    def read(
+        cls, schemas: Iterable[str], rows: Iterable[tuple[str, str, str, str, bool, bool]]
+    ) -> Catalogue:
         """Build it from the rows of SCHEMAS_QUERY and QUERY."""
         columns: dict[tuple[str, str, bool], list[tuple[str, str, bool]]] = {}
         for schema, table, column, kind, binary, stores in rows:

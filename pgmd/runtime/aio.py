@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
@@ -149,6 +151,27 @@ async def run_all(works: Iterable[Callable[[], Awaitable[T]]]) -> list[T | BaseE
     return await asyncio.gather(*(work() for work in works), return_exceptions=True)
 
 
-async def finish(work: Awaitable[T]) -> T:
-    """Wait for *work*; a cancellation of the caller does not reach it."""
-    return await asyncio.shield(work)
+async def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Run *work* to its end, even when the caller is cancelled meanwhile."""
+    try:
+        waits_for = work.send(None)
+    except StopIteration:
+        # As a rule it has nothing to wait for, and needs no task of its own.
+        return
+    await asyncio.shield(asyncio.get_running_loop().create_task(_resume(work, waits_for)))
+
+
+@types.coroutine
+def _resume(work: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    """Go on with a coroutine that has yielded what it waits for."""
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as error:  # noqa: BLE001 - the coroutine is the one to handle it
+            step = partial(work.throw, error)
+        else:
+            step = partial(work.send, sent)
+        try:
+            waits_for = step()
+        except StopIteration:
+            return

@@ -206,7 +206,7 @@ RESERVED = _words(
 # grammar wins. (Those that a macro could take are in `Statement.names` like any other name.)
 NOT_CALLS = RESERVED | _words(
     # operators and joins
-    "between ilike is isnull join like notnull similar glob exists escape"
+    "between ilike is isnull join like notnull similar exists escape"
     # clauses
     " by over filter within values materialized recursive rollup cube sets grouping exclude rename"
     " intersect except"
@@ -261,7 +261,7 @@ PORTABLE_FUNCTIONS = _words(
     # not lower, upper, ilike (locale), reverse (graphemes), concat (text of a double), split_part
     " length char_length character_length left right replace strpos starts_with substr substring"
     " trim ltrim rtrim md5"
-    " nullif date_trunc"
+    " nullif greatest least date_trunc"
 )
 # Whose result is a number, so that a cast of it never reads text.
 NUMERIC_RESULTS = _words("count sum length char_length character_length row_number rank strpos")
@@ -280,12 +280,16 @@ PORTABLE_WORDS = _words(
 UNPORTABLE_WORDS = (
     RESERVED
     | _words(
-        "anti asof semi positional columns exclude rename replace similar ilike glob collate at"
-        " overlaps overlay struct map row try_cast treat real bit nchar national setof"
-        " authorization binary freeze concurrently verbose unpack generated symmetric ties ordinality"
-        " escape ignore respect recursive qualify generate_series generate_subscripts unnest grouping_id"
+        "anti asof semi positional columns exclude rename similar ilike glob collate at"
+        " overlaps overlay struct map try_cast treat real bit nchar national setof"
+        " authorization binary freeze concurrently verbose unpack generated symmetric ties"
+        " ordinality escape ignore respect recursive qualify generate_series generate_subscripts"
+        " unnest grouping_id"
     )
 ) - PORTABLE_WORDS
+
+# ROW (...); as in CURRENT ROW the word is fine.
+UNPORTABLE_CALLS = _words("row")
 
 INTEGER_TYPES = _words("smallint int2 int integer int4 bigint int8")
 DATE_UNITS = _words("year quarter month week day hour minute second")

@@ -29,6 +29,10 @@ class Kind(enum.Enum):
     OPERATOR = "operator"  # and punctuation
 
 
+_WORD, _QUOTED, _STRING = Kind.WORD, Kind.QUOTED, Kind.STRING
+_NUMBER, _PARAMETER, _OPERATOR = Kind.NUMBER, Kind.PARAMETER, Kind.OPERATOR
+
+
 class Token(NamedTuple):
     kind: Kind
     text: str
@@ -51,7 +55,7 @@ _TOKEN = re.compile(
     rf"""(?xs)
     ( (?: [ \t\n\r\f]++ | --[^\n\r]*+ | {_comment(_COMMENT_DEPTH)} )*+ )
     (?:
-        ( (?! [BbEeNnXx]' ) [A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*+ )
+        ( (?! [BbEeNnXx]' | [Uu]&['"] ) [A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*+ )
       | (   [Ee]' (?: [^'\\] | \\. | '' )*+ '
           | [BbNnXx]?' (?: [^'] | '' )*+ '
             # Literals on consecutive lines are one literal.
@@ -103,36 +107,39 @@ def _cut(view: str) -> tuple[list[Token], set[int]]:
     found: list[Token] = []
     begins: set[int] = set()
     add, begin = found.append, begins.add
+    make = tuple.__new__  # Token(...) takes longer, and there are many
     start = 0
     for gap, word, string, _, quoted, number, parameter, operator, bad in _TOKEN.findall(view):
         start += len(gap)
         if word:
             begin(start)
             end = start + len(word)
-            add(Token(Kind.WORD, word, lower[start:end], start))
+            add(make(Token, (_WORD, word, lower[start:end], start)))
         elif operator:
             end = start + len(operator)
             if len(operator) > 1 and operator[-1] in "+-":
                 found += _unsigned(operator, start)
             else:
-                add(Token(Kind.OPERATOR, operator, "", start))
+                add(make(Token, (_OPERATOR, operator, "", start)))
         elif quoted:
             begin(start)
             end = start + len(quoted)
             inside = lower[start + 1 : end - 1].replace('""', '"')
-            add(Token(Kind.QUOTED, quoted, inside, start))
+            add(make(Token, (_QUOTED, quoted, inside, start)))
         elif string:
             begin(start)
             end = start + len(string)
-            add(Token(Kind.STRING, string, "", start))
+            add(make(Token, (_STRING, string, "", start)))
         elif bad:
             raise Unreadable(f"unterminated or unknown text at byte {start}")
         else:
-            kind = Kind.NUMBER if number else Kind.PARAMETER
             text = number or parameter
             end = start + len(text)
-            if text:
-                add(Token(kind, text, "", start))
+            if number:
+                add(make(Token, (_NUMBER, number, "", start)))
+            elif parameter:
+                begin(start)
+                add(make(Token, (_PARAMETER, parameter, "", start)))
         start = end
     return found, begins
 

@@ -24,6 +24,7 @@ from .grammar import (
     PORTABLE_WORDS,
     RESERVED,
     SCALE_MIXERS,
+    UNPORTABLE_CALLS,
     UNPORTABLE_WORDS,
 )
 from .lexer import Kind, Token
@@ -40,13 +41,27 @@ _INTERVAL = re.compile(r"'\d{1,6}( (year|month|week|day|hour|minute|second)s?)?'
 _UUID = re.compile(r"'[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}'")
 # Text that one side may read as a number, a date or a truth value and the other not.
 _AMBIGUOUS = re.compile(
-    r"(?i)'\s*([-+.]|\d.*[^\da-z]|\d+e\d|0[xob]"
+    r"(?i)'\s*([-+.]|\d[^']*[^\da-z']|\d{6}|\d+e\d|0[xob]"
     r"|(on|off|of|nan|inf|infinity|now|today|tomorrow|yesterday|epoch|allballs)\s*'"
     r"|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun)[a-z]*[\s\d,.-])"
 )
+
+
+def is_ambiguous(text: str) -> bool:
+    """Whether one side may read *text* as a number, date or truth value and the other not."""
+    return _is_ambiguous_literal("'" + text.replace("'", "''") + "'")
+
+
+def _is_ambiguous_literal(text: str) -> bool:
+    if _DATE.fullmatch(text) or _TIMESTAMP.fullmatch(text) or _UUID.fullmatch(text):
+        return False
+    return _AMBIGUOUS.match(text) is not None
+
+
 _AFTER_OPERAND = frozenset([_QUOTED, _STRING, _NUMBER, _PARAMETER])
 _TYPED_LITERALS = {"date": _DATE, "timestamp": _TIMESTAMP, "interval": _INTERVAL}
 _ORDER_WORDS = frozenset(["by", "asc", "desc", "nulls", "first", "last", "count"])
+_LIST = ","  # no function is called so
 _LISTS = frozenset(
     ["in", "values", "using", "sets", "rollup", "cube", "over", "grouping", "as", "on", "by"]
 )
@@ -73,7 +88,7 @@ class _Frame:
     __slots__ = ("call", "clause", "limited", "ordered", "query", "start")
 
     def __init__(self, call: str, clause: str, start: int, *, query: bool = False) -> None:
-        self.call = call  # the function, "list" where commas part things, "" for a plain one
+        self.call = call  # the function, _LIST where commas part things, "" for a plain one
         self.clause = clause
         self.start = start
         self.query = query
@@ -193,6 +208,8 @@ class _Walk:
             self._cast(i)
         elif word == "all" and previous.word == "by":
             raise _Disagreement("BY ALL")
+        elif word == "only" and previous.word not in ("row", "rows"):
+            raise _Disagreement("FROM ONLY")
         elif word == "for" and frame.call == "substring":
             self._argument(frame, following)
 
@@ -241,10 +258,12 @@ class _Walk:
             if token.word != "count" or self._at(i + 2).text != "*":
                 raise _Disagreement("an expression in ORDER BY")
             return
-        if previous.text == "." or following.text in (".", "("):
+        if following.text in (".", "("):
             return
         if frame.clause == "from":
             self._tables.add(token.word)
+        elif previous.text == ".":
+            return
         elif previous.word != "as" and not (frame.clause == "with" and following.word == "as"):
             self._used.add(token.word)
 
@@ -278,24 +297,26 @@ class _Walk:
         call, clause = "", frame.clause
         if previous.kind is _WORD or previous.kind is _QUOTED:
             call = previous.word
-            if call in FUNCTIONS and previous.kind is _QUOTED:
-                raise _Disagreement(f"{call}() in quotes")
-            if call in FUNCTIONS and call not in PORTABLE_FUNCTIONS:
-                raise _Disagreement(f"{call}()")
-            self._check_arguments(i, call)
-            if call in _LISTS:
+            if call == "filter" and self._at(i - 2).text == ")":
+                call = _LIST
+            self._check_call(i, call, previous)
+            if call in _LISTS or call == _LIST:
                 clause = "using" if call in ("using", "as") else clause
-                call = "list"
+                call = _LIST
             elif call not in FUNCTIONS and call not in NOT_CALLS:
-                call, clause = "list", "using"
+                call, clause = _LIST, "using"
             elif call in RESERVED and call != "cast":
                 call = ""
             self._mixes |= call in SCALE_MIXERS
         elif previous.text == "," and frame.clause == "values":
-            call = "list"
+            call = _LIST
         self._frames.append(_Frame(call, clause, i))
 
-    def _check_arguments(self, i: int, call: str) -> None:
+    def _check_call(self, i: int, call: str, name: Token) -> None:
+        if call in UNPORTABLE_CALLS or (
+            call in FUNCTIONS and (call not in PORTABLE_FUNCTIONS or name.kind is _QUOTED)
+        ):
+            raise _Disagreement(f"{call}()")
         following = self._at(i + 1)
         if call == "extract" and following.word not in EXTRACT_FIELDS:
             raise _Disagreement(f"extract({following.word or following.text})")
@@ -408,11 +429,7 @@ class _Walk:
                 return
             if previous.word not in NOT_CALLS and previous.word != "by":
                 raise _Disagreement(f"a literal of type {previous.word[:40]}")
-        if (
-            text[0] == "'"
-            and not (_DATE.fullmatch(text) or _TIMESTAMP.fullmatch(text) or _UUID.fullmatch(text))
-            and _AMBIGUOUS.match(text)
-        ):
+        if text[0] == "'" and _is_ambiguous_literal(text):
             raise _Disagreement(f"the text {text[:40]}, which may be read as another type")
 
     def _number(self, i: int, token: Token) -> None:

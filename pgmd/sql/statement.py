@@ -100,6 +100,7 @@ def _analyse(sql: str) -> Statement:
         nothing: frozenset[str] = frozenset()
         reason = str(error)
         return Statement(sql, Fact.UNKNOWN, reason, nothing, nothing, reason, orders=True)
+    texts = [token.text for token in found]
     parts = _split(found)
     facts, why = _judge(parts)
     words = frozenset(token.word for token in found if token.kind is _WORD)
@@ -111,7 +112,8 @@ def _analyse(sql: str) -> Statement:
         names=(words - RESERVED) | quoted,
         words=words,
         unportable=disagreement(parts[0]) if facts is Fact.READS else why,
-        orders=bool(words & ORDERING_WORDS or quoted & ORDERING_WORDS) or _compares(found),
+        orders=bool(words & ORDERING_WORDS or quoted & ORDERING_WORDS)
+        or not ORDERING_OPERATORS.isdisjoint(texts),
     )
 
 
@@ -167,10 +169,6 @@ def _qualifies(name: str, part: tuple[Token, ...]) -> bool:
         token.word == name and following.text == "."
         for token, following in itertools.pairwise(part)
     )
-
-
-def _compares(found: tuple[Token, ...]) -> bool:
-    return any(token.text in ORDERING_OPERATORS for token in found)
 
 
 class _Reader:
@@ -286,8 +284,10 @@ class _Reader:
 
     def _is_column_list(self, i: int, before: Token) -> bool:
         """Whether the parenthesis at *i* belongs to `AS t(a, b)`, `WITH t(a) AS` or a type."""
-        if before.kind is _WORD and before.word in ("as", "with", "recursive"):
+        if before.kind is _WORD and before.word == "as":
             return True
+        if before.kind is _WORD and before.word in ("with", "recursive"):
+            return self._is_cte(i)
         if self._state == _TABLES:
             # Two names side by side in FROM: the second is an alias.
             return (

@@ -16,7 +16,9 @@ from .helpers import until
 async def engine_with(dsn: str, **settings: Any) -> pgmd.AsyncEngine:
     engine = await pgmd.connect_async(dsn, **{"replicas": 2, "timeout": 20, **settings})
     async with engine.session() as s:
-        await s.execute("CREATE TABLE t AS SELECT n, n * n AS square FROM generate_series(1, 200) n")
+        await s.execute(
+            "CREATE TABLE t AS SELECT n, n * n AS square FROM generate_series(1, 200) n"
+        )
     return engine
 
 

@@ -20,8 +20,7 @@ async def test_a_lost_answer_to_a_write_is_in_doubt(container: Server) -> None:
         jobs = runtime.Jobs(1)
         work = "INSERT INTO t SELECT 1 FROM pg_sleep(60)"
         job = jobs.start(lambda: s.execute(work), print)
-        while s._running is None:
-            await pause()
+        await until(lambda: s._running is not None)
         await pause(0.2)
         container.container.kill()
         with pytest.raises(psycopg.OperationalError) as caught:
@@ -60,8 +59,7 @@ async def test_a_server_that_hangs_gives_a_time_out_not_a_wait_for_ever(containe
                     lambda: holder.execute("SELECT count(*) FROM t"),
                     getattr(holder, "cancel", print),
                 )
-                while holder._running is None:
-                    await pause()
+                await until(lambda: holder._running is not None)
                 with pytest.raises(pgmd.PoolTimeout):
                     await waiter.execute("SELECT count(*) FROM t")
                 container.container.unpause()

@@ -32,9 +32,9 @@ TYPES = {
     "timestamptz": (
         "timestamptz",
         [
-            dt.datetime(2024, 7, 1, 12, tzinfo=dt.timezone.utc),
-            dt.datetime(2024, 10, 27, 0, 30, tzinfo=dt.timezone.utc),
-            dt.datetime(2024, 10, 27, 1, 30, tzinfo=dt.timezone.utc),
+            dt.datetime(2024, 7, 1, 12, tzinfo=dt.UTC),
+            dt.datetime(2024, 10, 27, 0, 30, tzinfo=dt.UTC),
+            dt.datetime(2024, 10, 27, 1, 30, tzinfo=dt.UTC),
             None,
         ],
     ),
@@ -85,7 +85,7 @@ async def test_a_type_has_the_same_values_on_both_routes(dsn: str, name: str, zo
     [
         7, 2**40, -1, 1.5, True, "é", b"\x00", Decimal("1.50"), dt.date(2024, 2, 29),
         dt.time(1, 2, 3), dt.datetime(2024, 1, 1), dt.timedelta(days=3),
-        dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc), UUID(int=5),
+        dt.datetime(2024, 1, 1, tzinfo=dt.UTC), UUID(int=5),
     ],
     ids=repr,
 )  # fmt: skip

@@ -123,7 +123,9 @@ async def test_a_schema_change_is_seen_at_once(dsn: str) -> None:
     async with await engine_with(dsn) as engine, engine.session() as s:
         for n in range(5):
             assert len((await s.execute("SELECT * FROM flights")).description or ()) == 3 + n
-            await s.execute(sql.SQL("ALTER TABLE flights ADD {} int").format(sql.Identifier(f"c{n}")))
+            await s.execute(
+                sql.SQL("ALTER TABLE flights ADD {} int").format(sql.Identifier(f"c{n}"))
+            )
         await s.execute("ALTER TABLE flights ALTER delay TYPE numeric")
         result = await s.execute("SELECT delay FROM flights WHERE id = 1")
         assert result.decision.reason is Reason.CATALOGUE
@@ -131,14 +133,16 @@ async def test_a_schema_change_is_seen_at_once(dsn: str) -> None:
 
 async def test_parameters_reach_both_routes_the_same_way(dsn: str) -> None:
     async with await engine_with(dsn) as engine, engine.session() as s:
-        query = "SELECT id FROM flights WHERE carrier = %(c)s AND id < %(n)s AND delay > %(n)s - %(n)s"
+        query = "SELECT id FROM flights WHERE carrier = %(c)s AND id < %(n)s AND delay <> %(n)s"
         params = {"c": "c1", "n": 9}
         replica = await s.replica.execute(query, params)
         endpoint = await s.endpoint.execute(query, params)
         assert sorted(replica.fetchall()) == sorted(endpoint.fetchall()) == [(1,), (4,), (7,)]
         composed = sql.SQL("SELECT {} FROM flights WHERE id = %s").format(sql.Identifier("delay"))
         assert (await s.replica.execute(composed, [3])).fetchone() == (6,)
-        assert (await s.replica.execute(b"SELECT delay FROM flights WHERE id = 4")).fetchone() == (8,)
+        assert (await s.replica.execute(b"SELECT delay FROM flights WHERE id = 4")).fetchone() == (
+            8,
+        )
 
 
 async def test_a_parameter_without_a_twin_goes_to_the_endpoint(dsn: str) -> None:

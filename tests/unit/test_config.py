@@ -20,7 +20,11 @@ def test_motherduck_url_reaches_the_regions_endpoint_with_verified_tls() -> None
     assert settings.endpoint is not None
     options = settings.endpoint.options
     assert options["host"] == "pg.us-east-1-aws.motherduck.com"
-    assert (options["port"], options["dbname"], options["user"]) == ("5432", "analytics", "postgres")
+    assert (options["port"], options["dbname"], options["user"]) == (
+        "5432",
+        "analytics",
+        "postgres",
+    )
     assert (options["sslmode"], options["sslrootcert"]) == ("verify-full", "system")
     assert options["connect_timeout"] == 10
     assert options["keepalives"] == 1

@@ -44,7 +44,9 @@ def test_a_bookmark_survives_its_text() -> None:
     assert Bookmark.parse(str(bookmark)) == bookmark
 
 
-@pytest.mark.parametrize("text", ["", "12", "pgmd1:xyz:1", "pgmd1:00ff00ff00ff00ff:-1", "pgmd2:0:0"])
+@pytest.mark.parametrize(
+    "text", ["", "12", "pgmd1:xyz:1", "pgmd1:00ff00ff00ff00ff:-1", "pgmd2:0:0"]
+)
 def test_what_is_no_bookmark_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a pgmd bookmark"):
         Bookmark.parse(text)

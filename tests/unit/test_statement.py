@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgmd.sql import Fact, analyse
@@ -18,6 +18,8 @@ CORPUS: dict[str, list[str]] = tomllib.loads(
     (Path(__file__).parents[1] / "corpora" / "statements.toml").read_text()
 )
 NOT_READS = [sql for group in ("later", "writer", "pinned") for sql in CORPUS[group]]
+# An open quote may swallow whatever follows it.
+CLOSED = [sql for sql in NOT_READS if analyse(sql).words or not sql.strip("; ")]
 SCHEMA = """
 CREATE TABLE t (a integer, b varchar, call integer, "update" integer);
 CREATE TABLE u (a integer);
@@ -95,7 +97,7 @@ def test_facts_and_reason(sql: str, facts: Fact, why: str) -> None:
 
 
 def test_names_are_lower_case_and_without_quotes() -> None:
-    statement = analyse('SELECT A, "B c" FROM Main.T WHERE upper(x) = \'n\'')
+    statement = analyse("SELECT A, \"B c\" FROM Main.T WHERE upper(x) = 'n'")
     assert statement.names == {"a", "b c", "main", "t", "upper", "x"}
     assert "select" in statement.words
 
@@ -149,6 +151,16 @@ def test_no_function_is_also_doubtful() -> None:
     assert not g.FUNCTIONS & (g.SESSION_NAMES | g.DOUBTFUL_CALLS.keys() | g.DOUBTFUL_WORDS.keys())
 
 
+def test_grammar_words_that_are_also_functions_are_pure(
+    duck: duckdb.DuckDBPyConnection,
+) -> None:
+    rows = duck.execute(
+        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE internal AND ("
+        " coalesce(stability, 'CONSISTENT') <> 'CONSISTENT' OR function_type = 'table')"
+    ).fetchall()
+    assert g.NOT_CALLS & {name for (name,) in rows} <= g.TABLE_FUNCTIONS
+
+
 def test_reserved_words_are_reserved_in_duckdb(duck: duckdb.DuckDBPyConnection) -> None:
     rows = duck.execute(
         "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
@@ -172,6 +184,13 @@ def test_functions_called_without_parentheses_are_known(
 
 # ------------------------------------------------------------------------------ mutations
 
+WORDS = """
+SELECT FROM WITH AS ( ) , ; t x a nextval('s') currval('s') f(1) count(*) upper(b) DISTINCT ON WHERE
+JOIN VALUES TABLE INSERT INTO DELETE : :: . IN 1 = UNION ALL "x" LATERAL USING setseed(0.1) ORDER BY
+LIMIT
+"""
+PIECES = WORDS.split()
+HARMFUL = ("nextval(", "currval(", "setseed(", "f(", "INSERT", "DELETE", "INTO")
 SPACES = st.sampled_from([" ", "\n", "\t", " /* SELECT */ ", "\n-- SELECT 'x\n", "/*/* */*/"])
 WRAPPERS = st.sampled_from(
     [
@@ -194,53 +213,56 @@ WRAPPERS = st.sampled_from(
 )
 
 
+def _parses(sql: str) -> bool:
+    with duckdb.connect() as connection:
+        try:
+            return bool(connection.extract_statements(sql))
+        except duckdb.Error:
+            return False
+
+
+def _runs(sql: str) -> bool:
+    with duckdb.connect() as connection:
+        connection.execute(SCHEMA)
+        try:
+            connection.execute(sql).fetchall()
+        except duckdb.Error:
+            return False
+        return True
+
+
 def _swap(text: str) -> str:
     """Change the case outside quotes; leave texts with quotes alone."""
     return text.swapcase() if not set("'\"$") & set(text) else text
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
-@given(st.sampled_from(NOT_READS), WRAPPERS, WRAPPERS, SPACES, st.booleans())
-def test_no_disguise_makes_a_read(
-    sql: str, inner: str, outer: str, space: str, swap: bool
-) -> None:
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.sampled_from(CLOSED), WRAPPERS, WRAPPERS, SPACES, st.booleans())
+def test_no_disguise_makes_a_read(sql: str, inner: str, outer: str, space: str, swap: bool) -> None:
     if swap:
         sql = _swap(sql)
     disguised = outer.format(inner.format(f"{space}{sql}{space}"))
     if not analyse(disguised).is_read:
         return
-    # A wrapper may take the harm out of it: then it must be one that DuckDB takes for a read.
-    with duckdb.connect() as connection:
-        assert [s.type for s in connection.extract_statements(disguised)] == [
-            duckdb.StatementType.SELECT
-        ]
-        assert not analyse(sql).facts & ~(Fact.EMPTY | Fact.UNKNOWN), disguised
+    # SELECT (COMMIT) asks for a column: harmless if it fails for want of one.
+    assert analyse(sql).facts == Fact.EMPTY or not _runs(disguised), disguised
 
 
 @settings(
-    max_examples=300,
+    max_examples=200,
     deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     st.lists(
-        st.sampled_from(
-            "SELECT FROM WITH AS ( ) , ; t x a 'x.csv' nextval('s') currval('s') f(1) count(*) upper(b)"
-            " DISTINCT ON WHERE JOIN VALUES TABLE INSERT INTO DELETE : :: . AS IN 1 = UNION ALL"
-            " \"x\" LATERAL USING setseed(0.1) ORDER BY LIMIT".split()
-        ),
+        st.sampled_from(PIECES),
         max_size=14,
     )
 )
-def test_what_duckdb_runs_and_we_confirm_is_harmless(words: list[str]) -> None:
+def test_what_duckdb_parses_and_we_confirm_is_harmless(words: list[str]) -> None:
     sql = "SELECT " + " ".join(words)
-    if analyse(sql).is_read:
-        assert "nextval" not in sql
-        assert "currval" not in sql
-        assert "setseed" not in sql
-        assert "INSERT" not in sql
-        assert "f(1)" not in sql
+    if analyse(sql).is_read and _parses(sql):
+        assert not [word for word in HARMFUL if word in sql]
 
 
 @pytest.mark.parametrize("sql", CORPUS["writer"])

@@ -1,0 +1,85 @@
+# Generated from tests/async_/test_faults.py by pgmd._tools.unasync. Do not edit.
+"""Servers that die, hang or come back. Each test has a container of its own."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+import pgmd
+from pgmd.runtime import threads as runtime
+from pgmd.testing.servers import Server
+
+from .helpers import pause, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+def test_a_lost_answer_to_a_write_is_in_doubt(container: Server) -> None:
+    with pgmd.connect(container.dsn) as engine, engine.session() as s:
+        s.execute("CREATE TABLE t (n int)")
+        jobs = runtime.Jobs(1)
+        work = "INSERT INTO t SELECT 1 FROM pg_sleep(60)"
+        job = jobs.start(lambda: s.execute(work), print)
+        until(lambda: s._running is not None)
+        pause(0.2)
+        container.container.kill()
+        with pytest.raises(psycopg.OperationalError) as caught:
+            job.result()
+        jobs.close()
+        assert caught.value.outcome is pgmd.Outcome.UNKNOWN  # type: ignore[attr-defined]
+        assert not caught.value.retryable  # type: ignore[attr-defined]
+
+
+def test_work_goes_on_after_a_restart(container: Server) -> None:
+    settings = {"replicas": 1, "timeout": 30}
+    with pgmd.connect(container.dsn, **settings) as engine, engine.session() as s:
+        s.execute("CREATE TABLE t AS SELECT 1 AS n")
+        assert (s.execute("SELECT n FROM t")).fetchone() == (1,)
+        with psycopg.connect(container.dsn, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            )
+        # Resting connections were closed by the server: nobody is handed one of those.
+        for _ in range(5):
+            s.execute("INSERT INTO t VALUES (2)")
+            assert (s.endpoint.execute("SELECT count(*) > 1 FROM t")).fetchone() == (True,)
+        assert (s.execute("SELECT count(*) FROM t")).fetchone() == (6,)
+
+
+def test_a_server_that_hangs_gives_a_time_out_not_a_wait_for_ever(container: Server) -> None:
+    settings = {"max_size": 1, "timeout": 1.0, "connect_timeout": 2}
+    with pgmd.connect(container.dsn, **settings) as engine:
+        with engine.session() as s:
+            s.execute("CREATE TABLE t (n int)")
+        container.container.pause()
+        try:
+            with engine.session() as holder, engine.session() as waiter:
+                jobs = runtime.Jobs(1)
+                job = jobs.start(
+                    lambda: holder.execute("SELECT count(*) FROM t"),
+                    getattr(holder, "cancel", print),
+                )
+                until(lambda: holder._running is not None)
+                with pytest.raises(pgmd.PoolTimeout):
+                    waiter.execute("SELECT count(*) FROM t")
+                container.container.unpause()
+                assert (job.result()).fetchone() == (0,)
+                jobs.close()
+        except BaseException:
+            container.container.unpause()
+            raise
+
+
+def test_snapshot_replicas_answer_while_the_endpoint_is_down(container: Server) -> None:
+    settings = {"replicas": 1, "replica_mode": "snapshot", "timeout": 2.0, "connect_timeout": 2}
+    with pgmd.connect(container.dsn) as first, first.session() as s:
+        s.execute("CREATE TABLE t AS SELECT 1 AS n")
+    with pgmd.connect(container.dsn, **settings) as engine:
+        with engine.session() as s:
+            assert (s.execute("SELECT n FROM t")).fetchone() == (1,)
+            container.container.kill()
+            assert (s.execute("SELECT n FROM t")).fetchone() == (1,)
+            with pytest.raises(psycopg.OperationalError):
+                s.execute("INSERT INTO t VALUES (2)")
+            until(lambda: engine.stats()["replicas"]["pool_available"] == 4)

@@ -1,0 +1,158 @@
+# Generated from tests/async_/test_results.py by pgmd._tools.unasync. Do not edit.
+"""One answer, whatever the route: values, classes, rows, shapes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg.rows import args_row, class_row, dict_row, kwargs_row, namedtuple_row, scalar_row
+from psycopg.types.json import Jsonb
+
+import pgmd
+from pgmd import Route
+
+TYPES = {
+    "int": ("int", [0, -1, 2**31 - 1, None]),
+    "small": ("smallint", [7, -7, None]),
+    "big": ("bigint", [2**63 - 1, -(2**63), None]),
+    "float": ("double precision", [1.1, -0.0, float("inf"), 1e300, None]),
+    "numeric": ("numeric(12,2)", [Decimal("1.50"), Decimal("-0.01"), Decimal("0.00"), None]),
+    "text": ("text", ["", "é☃𝄞", "it's", "a\nb", None]),
+    "varchar": ("varchar(10)", ["x", None]),
+    "bool": ("boolean", [True, False, None]),
+    "bytes": ("bytea", [b"", b"a\x00\xff", None]),
+    "date": ("date", [dt.date(2024, 2, 29), dt.date(1, 1, 1), None]),
+    "time": ("time", [dt.time(12, 34, 56, 789012), dt.time(0), None]),
+    "timestamp": ("timestamp", [dt.datetime(2024, 1, 1, 12, 0, 0, 123456), None]),
+    "timestamptz": (
+        "timestamptz",
+        [
+            dt.datetime(2024, 7, 1, 12, tzinfo=dt.UTC),
+            dt.datetime(2024, 10, 27, 0, 30, tzinfo=dt.UTC),
+            dt.datetime(2024, 10, 27, 1, 30, tzinfo=dt.UTC),
+            None,
+        ],
+    ),
+    "interval": ("interval", [dt.timedelta(days=40, seconds=5, microseconds=6), None]),
+    "uuid": ("uuid", [UUID("550e8400-e29b-41d4-a716-446655440000"), None]),
+    "json": ("json", [Jsonb({"a": [1, 2.5, None]}), Jsonb("x"), None]),
+    "jsonb": ("jsonb", [Jsonb({"b": {"c": 1}}), Jsonb(3), None]),
+    "ints": ("int[]", [[1, 2, None], [], None]),
+    "texts": ("text[]", [["a", "b c", 'd"e'], None]),
+    "numerics": ("numeric(6,2)[]", [[Decimal("1.50")], None]),
+}
+
+
+def exact(value: Any) -> Any:
+    """The value with its class, zone and fold, all the way down."""
+    if isinstance(value, list):
+        return [exact(item) for item in value]
+    if isinstance(value, dt.datetime):
+        return type(value), value.isoformat(), repr(value.tzinfo), value.fold
+    return type(value), repr(value)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+@pytest.mark.parametrize("name", TYPES)
+def test_a_type_has_the_same_values_on_both_routes(dsn: str, name: str, zone: str) -> None:
+    kind, values = TYPES[name]
+    with psycopg.connect(dsn, autocommit=True) as plain:
+        plain.execute(f"CREATE TABLE t (id int, v {kind})")
+        plain.cursor().executemany(
+            f"INSERT INTO t VALUES (%s, %s::{kind})", list(enumerate(values))
+        )
+        plain.execute(f"ALTER DATABASE {plain.info.dbname} SET TimeZone = '{zone}'")
+    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+        query = "SELECT * FROM t WHERE id >= %s ORDER BY id"
+        replica = s.replica.execute(query, [0])
+        endpoint = s.endpoint.execute(query, [0])
+        assert replica.decision.route is Route.REPLICA
+        got, wanted = replica.fetchall(), endpoint.fetchall()
+        assert [exact(list(row)) for row in got] == [exact(list(row)) for row in wanted]
+        assert len(got) == len(values)
+        assert replica.description == endpoint.description
+        assert replica.rowcount == endpoint.rowcount
+        assert replica.statusmessage == endpoint.statusmessage
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        7, 2**40, -1, 1.5, True, "é", b"\x00", Decimal("1.50"), dt.date(2024, 2, 29),
+        dt.time(1, 2, 3), dt.datetime(2024, 1, 1), dt.timedelta(days=3),
+        dt.datetime(2024, 1, 1, tzinfo=dt.UTC), UUID(int=5),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_parameter_has_the_same_value_on_both_routes(dsn: str, value: Any) -> None:
+    kind = {
+        int: "bigint", float: "float8", bool: "boolean", str: "text", bytes: "bytea",
+        Decimal: "numeric(5,2)", dt.date: "date", dt.time: "time", dt.timedelta: "interval",
+        UUID: "uuid",
+    }.get(type(value), "timestamptz" if getattr(value, "tzinfo", None) else "timestamp")  # fmt: skip
+    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+        s.execute(f"CREATE TABLE t (id int, v {kind})")
+        s.execute("INSERT INTO t VALUES (1, %s)", [value])
+        query = "SELECT id FROM t WHERE v = %s"
+        assert (s.endpoint.execute(query, [value])).fetchall() == [(1,)]
+        assert (s.execute(query, [value])).fetchall() == [(1,)]
+
+
+def test_infinity_is_what_psycopg_says_it_is(dsn: str) -> None:
+    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+        s.execute("CREATE TABLE t AS SELECT 'infinity'::date AS d")
+        with pytest.raises(psycopg.DataError, match="date too large"):
+            s.execute("SELECT d FROM t")
+
+
+@dataclass
+class Pair:
+    a: int
+    b: str
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        dict_row, namedtuple_row, scalar_row, class_row(Pair),
+        args_row(lambda a, b: (b, a)), kwargs_row(lambda **row: sorted(row)),
+    ],
+)  # fmt: skip
+def test_psycopgs_row_factories_work_on_both_routes(dsn: str, factory: Any) -> None:
+    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+        s.execute("CREATE TABLE t AS SELECT 1 AS a, 'x' AS b")
+        query = "SELECT a, b FROM t"
+        replica = s.replica.execute(query, row_factory=factory)
+        endpoint = s.endpoint.execute(query, row_factory=factory)
+        assert [repr(row) for row in replica] == [repr(row) for row in endpoint]
+
+
+def test_fetches_are_pep_249s(dsn: str) -> None:
+    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+        s.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 7) AS n")
+        for view in (s.replica, s.endpoint):
+            result = view.execute("SELECT n FROM t ORDER BY n")
+            assert result.rowcount == 7
+            assert result.fetchone() == (1,)
+            assert result.fetchmany(2) == [(2,), (3,)]
+            assert list(result) == [(4,), (5,), (6,), (7,)]
+            assert result.fetchone() is None
+            assert result.fetchall() == []
+        assert "7 rows, replica-1" in repr(s.replica.execute("SELECT n FROM t"))
+        nothing = s.execute("CREATE TABLE u (a int)")
+        assert nothing.description is None
+        with pytest.raises(psycopg.ProgrammingError, match="CREATE TABLE"):
+            nothing.fetchone()
+
+
+def test_a_large_result_is_complete(dsn: str) -> None:
+    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+        s.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 25001) AS n")
+        result = s.replica.execute("SELECT n FROM t ORDER BY n")
+        assert [row[0] for row in result] == list(range(1, 25002))

@@ -1,0 +1,149 @@
+# Generated from tests/async_/test_snapshot_mode.py by pgmd._tools.unasync. Do not edit.
+"""Replicas that lag: what a session may see of them, and how they move on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pgmd
+from pgmd import Reason, Route
+
+from .helpers import until
+
+
+def engine_with(dsn: str, **settings: Any) -> pgmd.Engine:
+    """An engine with two replicas on a copy that has one row."""
+    with pgmd.connect(dsn) as first, first.session() as s:
+        s.execute("CREATE TABLE t (n int, j jsonb)")
+        s.execute("INSERT INTO t VALUES (1, '{\"a\": 1}')")
+        s.execute("CREATE TABLE other (n int)")
+    return pgmd.connect(dsn, replicas=2, replica_mode="snapshot", **settings)
+
+
+def count(s: pgmd.Session[Any]) -> tuple[Any, Route]:
+    result = s.execute("SELECT count(*) FROM t")
+    return result.fetchall()[0][0], result.decision.route
+
+
+def test_a_session_never_misses_its_own_write(dsn: str) -> None:
+    with engine_with(dsn) as engine, engine.session() as s, engine.session() as other:
+        assert count(s) == (1, Route.REPLICA)
+        s.execute("INSERT INTO t VALUES (2)")
+        assert count(s) == (2, Route.ENDPOINT)
+        assert (s.execute("SELECT 1 AS a")).decision.reason is Reason.STALE
+        assert count(other) == (1, Route.REPLICA)
+        engine.publish()
+        assert count(s) == (2, Route.REPLICA)
+        assert count(other) == (2, Route.REPLICA)
+
+
+def test_a_session_never_goes_back_in_time(dsn: str) -> None:
+    with engine_with(dsn) as engine, engine.session() as s, engine.session() as other:
+        other.execute("INSERT INTO t VALUES (2)")
+        assert (s.endpoint.execute("SELECT count(*) FROM t")).fetchone() == (2,)
+        assert count(s) == (2, Route.ENDPOINT)
+
+
+def test_consistency_hands_over_to_another_engine(dsn: str) -> None:
+    with engine_with(dsn) as engine, engine_with_copy(dsn) as elsewhere:
+        with engine.session() as s:
+            s.execute("INSERT INTO t VALUES (2)")
+            bookmark = str(s.bookmark)
+        with engine.session(after=bookmark) as same:
+            assert count(same) == (2, Route.ENDPOINT)
+        with elsewhere.session() as unaware, elsewhere.session(after=bookmark) as aware:
+            assert count(unaware) == (1, Route.REPLICA)
+            assert count(aware) == (2, Route.ENDPOINT)
+            elsewhere.publish()
+            assert count(aware) == (2, Route.REPLICA)
+        with pytest.raises(ValueError, match="not a pgmd bookmark"):
+            engine.session(after="yesterday")
+
+
+def engine_with_copy(dsn: str) -> pgmd.Engine:
+    return pgmd.connect(dsn, replicas=1, replica_mode="snapshot")
+
+
+def test_consistency_levels(dsn: str) -> None:
+    with engine_with(dsn) as engine, engine.session() as writer:
+        writer.execute("INSERT INTO t VALUES (2)")
+        for level, expected in (
+            ("eventual", (1, Route.REPLICA)),
+            ("session", (1, Route.REPLICA)),
+            ("engine", (2, Route.ENDPOINT)),
+            ("strong", (2, Route.ENDPOINT)),
+        ):
+            with engine.session(consistency=level) as s:  # type: ignore[arg-type]
+                assert count(s) == expected, level
+        with engine.session(consistency="eventual") as s:
+            s.execute("INSERT INTO t VALUES (3)")
+            assert count(s) == (1, Route.REPLICA)
+        with engine.session(max_staleness=0.0) as s:
+            assert (s.execute("SELECT 1 AS a")).decision.reason is Reason.STALE
+        with engine.session(max_staleness=600) as s:
+            result = s.execute("SELECT 1 AS a")
+            assert result.decision.route is Route.REPLICA
+            assert result.decision.staleness is not None
+            assert 0 < result.decision.staleness < 600
+        with pytest.raises(pgmd.ConfigurationError, match="consistency='some'"):
+            engine.session(consistency="some")  # type: ignore[arg-type]
+
+
+def test_publishing_while_a_snapshot_is_open_leaves_it_alone(dsn: str) -> None:
+    with engine_with(dsn) as engine, engine.session() as s, engine.session() as writer:
+        with s.snapshot() as snap:
+            assert (snap.execute("SELECT count(*) FROM t")).fetchone() == (1,)
+            writer.execute("INSERT INTO t VALUES (2)")
+            engine.publish()
+            assert (snap.execute("SELECT count(*) FROM t")).fetchone() == (1,)
+            assert count(writer) == (2, Route.REPLICA)
+        assert count(s) == (2, Route.REPLICA)
+        stats = engine.stats()["replicas"]
+        assert (stats["replicas"], stats["pool_available"]) == (2, stats["pool_size"])
+
+
+def test_old_copies_are_deleted(dsn: str) -> None:
+    with engine_with(dsn) as engine, engine.session() as s:
+        folder = copies(engine)
+        for n in range(5):
+            s.execute("INSERT INTO t VALUES (%s)", [n])
+            engine.publish()
+            assert count(s) == (n + 2, Route.REPLICA)
+        assert len(list(folder.glob("*.duckdb"))) == 1
+    assert not folder.exists()
+
+
+def copies(engine: pgmd.Engine) -> Path:
+    member = engine.replicas.members[0]
+    assert member.copy is not None
+    return member.copy.path.parent
+
+
+def test_chosen_tables_only(dsn: str) -> None:
+    with engine_with(dsn, tables="t") as engine, engine.session() as s:
+        assert count(s) == (1, Route.REPLICA)
+        other = s.execute("SELECT count(*) FROM other")
+        assert other.fetchone() == (0,)
+        assert other.decision.reason is Reason.FAILED
+
+
+def test_a_missing_table_is_named(dsn: str, caplog: pytest.LogCaptureFixture) -> None:
+    with engine_with(dsn, tables="t,nope") as engine, engine.session() as s:
+        assert (count(s))[1] is Route.ENDPOINT
+    assert "no such table: nope" in caplog.text
+
+
+def test_a_copy_keeps_json(dsn: str) -> None:
+    with engine_with(dsn) as engine, engine.session() as s:
+        result = s.replica.execute("SELECT * FROM t")
+        assert result.fetchall() == [(1, {"a": 1})]
+
+
+def test_refresh_moves_the_copy_on_by_itself(dsn: str) -> None:
+    with engine_with(dsn, refresh=0.05) as engine, engine.session() as s:
+        s.execute("INSERT INTO t VALUES (2)")
+        until(lambda: s.explain("SELECT count(*) FROM t").route is Route.REPLICA)
+        assert count(s) == (2, Route.REPLICA)

@@ -1,0 +1,161 @@
+"""What is let through is the same on PostgreSQL and DuckDB; what is refused was seen to differ."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+
+from pgmd.sql import analyse
+
+CORPUS: dict[str, Any] = tomllib.loads(
+    (Path(__file__).parents[1] / "corpora" / "portable.toml").read_text()
+)
+PORTABLE: list[str] = CORPUS["portable"]
+UNPORTABLE: list[dict[str, str]] = CORPUS["unportable"]
+RECORDED = pytest.mark.skipif(
+    not duckdb.__version__.startswith("1.5."), reason="recorded with duckdb 1.5"
+)
+
+
+@pytest.fixture(scope="module")
+def duck() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        connection.execute("SET default_null_order = 'nulls_last_on_asc_first_on_desc'")
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(CORPUS["schema"])
+        yield connection
+
+
+@pytest.fixture
+def postgres(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET search_path = pg_temp")
+        connection.execute(CORPUS["schema"])
+        yield connection
+
+
+def answer(connection: Any, sql: str) -> list[tuple[Any, ...]] | str:
+    try:
+        rows = connection.execute(sql).fetchall()
+    except (duckdb.Error, psycopg.Error) as error:
+        return type(error).__name__
+    return [tuple(row) for row in rows]
+
+
+def comparable(value: Any) -> Any:
+    # Whole numbers are converted by the result's type; the scale of a decimal is part of it.
+    if isinstance(value, Decimal) and value == value.to_integral_value() and "." not in str(value):
+        return str(int(value))
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def same(left: Any, right: Any) -> bool:
+    if isinstance(left, str) or isinstance(right, str):
+        return bool(left == right)
+    return sorted([comparable(v) for v in row] for row in left) == sorted(
+        [comparable(v) for v in row] for row in right
+    )
+
+
+@pytest.mark.parametrize("sql", PORTABLE)
+def test_no_objection(sql: str) -> None:
+    statement = analyse(sql)
+    assert statement.is_read
+    assert statement.unportable == ""
+
+
+@pytest.mark.parametrize("sql", PORTABLE)
+def test_portable_statement_runs_on_duckdb(sql: str, duck: duckdb.DuckDBPyConnection) -> None:
+    assert isinstance(answer(duck, sql), list)
+
+
+@pytest.mark.parametrize("case", UNPORTABLE, ids=lambda case: case["sql"])
+def test_objection(case: dict[str, str]) -> None:
+    statement = analyse(case["sql"])
+    assert statement.is_read
+    assert statement.unportable == case["why"]
+
+
+@RECORDED
+@pytest.mark.parametrize("case", UNPORTABLE, ids=lambda case: case["sql"])
+def test_recorded_answer_of_duckdb(case: dict[str, str], duck: duckdb.DuckDBPyConnection) -> None:
+    assert str(answer(duck, case["sql"])) == case["duckdb"]
+    assert case["duckdb"] != case["postgres"]
+
+
+@pytest.mark.postgres
+def test_both_answer_alike(
+    postgres: psycopg.Connection[Any], duck: duckdb.DuckDBPyConnection
+) -> None:
+    different = [sql for sql in PORTABLE if not same(answer(postgres, sql), answer(duck, sql))]
+    assert not different
+
+
+@pytest.mark.postgres
+def test_recorded_answers_of_postgres(postgres: psycopg.Connection[Any]) -> None:
+    for case in UNPORTABLE:
+        assert str(answer(postgres, case["sql"])) == case["postgres"], case["sql"]
+
+
+# ------------------------------------------------------------------------- without an experiment
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("SELECT a / b FROM t", "operator /"),
+        ("SELECT avg(a) FROM t", "avg() without a cast to double precision"),
+        ("SELECT avg(a::double precision) FROM t", ""),
+        ("SELECT avg(CAST(a AS double precision)) FROM t", ""),
+        ("SELECT avg(DISTINCT a::float8) FROM t", ""),
+        ("SELECT avg(a::double precision + 1::numeric(3,1)) FROM t", "avg() without"),
+        ("SELECT avg((a)::double precision) FILTER (WHERE b = 'x') FROM t", ""),
+        ("SELECT a FROM t LIMIT 3", "LIMIT without ORDER BY"),
+        ("SELECT a FROM (SELECT a FROM t LIMIT 3) q ORDER BY a", "LIMIT without ORDER BY"),
+        ("SELECT a FROM t ORDER BY a LIMIT $1", ""),
+        ("SELECT a FROM t WHERE b LIKE $1", "LIKE with"),
+        ("SELECT a FROM t WHERE a = $key", "parameter $key"),
+        ("SELECT a FROM t WHERE a = $1", ""),
+        ("SELECT a FROM t asof JOIN u ON t.a = u.a", "ASOF"),
+        ("SELECT a FROM t positional JOIN u ON t.a = u.a", "POSITIONAL"),
+        ("SELECT t IS NOT NULL FROM s.t", "t may be a whole row"),
+        ('SELECT "A" FROM t', "a quoted name with capital letters"),
+        ('SELECT "a" FROM "t"', ""),
+        ("SELECT 0x10 FROM t", "the number 0x10"),
+        ("SELECT a FROM t WHERE b IN ('x', 'y') AND c IN (1, 2)", ""),
+        ("SELECT a FROM t WHERE (a, b) IN ((1, 2))", "a row value"),
+        ("SELECT lower(a) FROM t", "lower()"),
+        ("SELECT a FROM t ORDER BY length(a)", "an expression in ORDER BY"),
+        ("SELECT a AS b FROM t ORDER BY b + 1", "arithmetic outside"),
+        ("SELECT a, count(*) FROM t GROUP BY a ORDER BY count(*) DESC, a", ""),
+        ("SELECT a FROM t GROUP BY ALL", "BY ALL"),
+        ("FROM t", "FROM first"),
+        ("SELECT a FROM t WHERE u = '123e4567-e89b-12d3-a456-426614174000'", ""),
+        ("SELECT a FROM t WHERE b = 'now'", "the text 'now'"),
+        ("SELECT a FROM t WHERE d >= '2020-01-01'", ""),
+        ("SELECT a FROM t WHERE d >= date '2020-01-01' + interval '1 month'", ""),
+        ("SELECT a FROM t WHERE a + 1 > 5", "arithmetic outside"),
+        ("SELECT a + 1 FROM t WHERE a > 5", ""),
+        ("SELECT a + 1 > 5 FROM t", "arithmetic beside a comparison"),
+        ("SELECT a.x FROM t a, u b WHERE a.x = b.x AND a.y IS DISTINCT FROM b.y", ""),
+        ("SELECT coalesce(a, 0) FROM t", "coalesce() with a numeric constant"),
+        ("SELECT coalesce(a, b) FROM t", ""),
+    ],
+)
+def test_first_objection(sql: str, why: str) -> None:
+    statement = analyse(sql)
+    assert statement.is_read, statement.why
+    assert statement.unportable.startswith(why)
+    assert bool(statement.unportable) == bool(why)
+
+
+def test_refused_reads_are_not_portable_either() -> None:
+    assert analyse("SELECT now()").unportable
