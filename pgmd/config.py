@@ -207,7 +207,7 @@ class Replica:
             )
             _check(
                 self.inactivity_ttl is None or _TTL.fullmatch(self.inactivity_ttl) is not None,
-                f"inactivity_ttl={self.inactivity_ttl!r}: expected a duration such as '15m' or '0s'",
+                f"inactivity_ttl={self.inactivity_ttl!r}: expected a duration such as '15m'",
             )
             return
         for name in ("token", "session_name", "inactivity_ttl"):

@@ -59,8 +59,5 @@ def recognise(row: Any, *, is_motherduck: bool, reports_transactions: bool) -> P
     """The profile of a server that answered PROBE with *row*."""
     version, quotient, time_zone = row
     name: Literal["motherduck", "duckdb", "postgres"]
-    if is_motherduck:
-        name = "motherduck"
-    else:
-        name = "postgres" if quotient == 3 else "duckdb"
+    name = "motherduck" if is_motherduck else "postgres" if quotient == 3 else "duckdb"
     return Profile(name, str(version), str(time_zone), reports_transactions)

@@ -31,8 +31,8 @@ PSYCOPG = {
 # Each may import what stands before it, and its own package.
 ORDER = [
     {"errors", "clock", "redact", "_version", "profile"},
-    {"config"},
-    {"sql", "parity", "pooling", "sources"},
+    {"config", "sql"},
+    {"parity", "pooling", "sources"},
     {"routing", "outcome", "query"},
     {"result", "duck"},
     {"shape"},
@@ -40,7 +40,10 @@ ORDER = [
     {"runtime"},
     {"_async", "_sync"},
     {"__init__"},
-    {"testing", "demo", "cli", "__main__", "pytest_plugin"},
+    {"testing"},
+    {"demo"},
+    {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 MODULES = sorted(

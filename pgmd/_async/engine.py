@@ -124,7 +124,7 @@ class AsyncEngine:
             )
 
     async def close(self) -> None:
-        """Close all connections. Sessions can no longer be used; callers that wait get PoolClosed."""
+        """Close all connections. Callers that wait get PoolClosed, sessions a UsageError."""
         if self._state == "open":
             self._state = "closed"
             await self._close()

@@ -307,10 +307,10 @@ class AsyncSession(Generic[Row]):
         statement = engine.analyse(request.text)
         connection = block.connection if block is not None else self._pinned
         lent = connection is None
+        began = now()
         if connection is None:
             connection = await engine.lend()
         write = None if statement.is_read else self._begin_write(block)
-        began = now()
         self._running = connection
         try:
             cursor = await connection.execute(request.query, request.params)

@@ -125,7 +125,7 @@ class Engine:
             )
 
     def close(self) -> None:
-        """Close all connections. Sessions can no longer be used; callers that wait get PoolClosed."""
+        """Close all connections. Callers that wait get PoolClosed, sessions a UsageError."""
         if self._state == "open":
             self._state = "closed"
             self._close()

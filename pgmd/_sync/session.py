@@ -306,10 +306,10 @@ class Session(Generic[Row]):
         statement = engine.analyse(request.text)
         connection = block.connection if block is not None else self._pinned
         lent = connection is None
+        began = now()
         if connection is None:
             connection = engine.lend()
         write = None if statement.is_read else self._begin_write(block)
-        began = now()
         self._running = connection
         try:
             cursor = connection.execute(request.query, request.params)

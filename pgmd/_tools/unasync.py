@@ -26,20 +26,13 @@ MARK = "# Generated from "
 NAMES = {
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
-    "__aiter__": "__iter__",
-    "__anext__": "__next__",
     "aclose": "close",
-    "aiter": "iter",
-    "anext": "next",
     "asynccontextmanager": "contextmanager",
     "connect_async": "connect",
-    "StopAsyncIteration": "StopIteration",
-    "_async": "_sync",
     "aio": "threads",
-    "async_": "sync",
 }
 # Those renamed only in import statements and directly below one of these packages.
-MODULES = {"_async", "aio", "async_"}
+MODULES = {"aio"}
 PACKAGES = {"pgmd", "runtime", "tests"}
 
 _PREFIX = re.compile(r"^(_?|Abstract)Async(?=[A-Z])")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pgmd
 
 from .dashboard import Asked
-from .rounds import Answer, Round
+from .rounds import SIDE_BY_SIDE, Answer, Round
 
 _HEAD = ("round", "queries", "on replicas", "wall s", "q/s", "p50 ms", "p95 ms", "answers equal")
 _SHOWN = 5
@@ -50,6 +50,7 @@ def is_good(rounds: Sequence[Round], queries: Sequence[Asked]) -> bool:
 def report(rounds: Sequence[Round], queries: Sequence[Asked]) -> Iterator[str]:
     """The lines of the report; the first round is what the others are compared with."""
     yield from _table([_HEAD, *_measures(rounds, queries)])
+    yield f"every session has {SIDE_BY_SIDE} queries under way, each with a connection"
     yield ""
     yield "queries by route and reason"
     for each in rounds:

@@ -136,7 +136,7 @@ class _Demo:
     def _engine(self, replica: pgmd.Replica | None = None) -> pgmd.Engine:
         # As many connections as there are callers: the measured times hold no wait for one.
         callers = self._options.sessions * SIDE_BY_SIDE + 1
-        endpoint = pgmd.Endpoint(self._conninfo, max_size=callers)
+        endpoint = pgmd.Endpoint(self._conninfo, min_size=callers, max_size=callers)
         engine = pgmd.Engine(endpoint, [replica] * self._options.replicas if replica else [])
         engine.open()
         self._check_replicas(engine)

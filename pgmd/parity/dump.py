@@ -19,8 +19,12 @@ from ..sql.portable import is_ambiguous
 from .load import Inexact
 
 Dialect = Literal["postgres", "duckdb"]
+Dumpers = dict[type, Callable[[Any], Any]]
 
 _MOST_DIGITS = 38
+# Looked up by name: the module that holds DuckDB's type constants differs between versions.
+_SMALLINT = duckdb.type("SMALLINT")
+_INTEGER = duckdb.type("INTEGER")
 
 
 def dump(values: Sequence[Any], *, dialect: Dialect) -> list[Any]:
@@ -41,9 +45,9 @@ def _same(value: Any) -> Any:
 def _width(value: int) -> Any:
     # As wide as psycopg declares it: arithmetic then overflows where PostgreSQL's does.
     if -(2**15) <= value < 2**15:
-        return duckdb.Value(value, "SMALLINT")
+        return duckdb.Value(value, _SMALLINT)
     if -(2**31) <= value < 2**31:
-        return duckdb.Value(value, "INTEGER")
+        return duckdb.Value(value, _INTEGER)
     return _int64(value)
 
 
@@ -70,7 +74,7 @@ def _plain_text(value: str) -> str:
 
 
 def _decimal(value: Decimal) -> Decimal:
-    sign, digits, exponent = value.as_tuple()
+    _, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int):
         raise Inexact("parameter of type Decimal that is not finite")
     if len(digits) + max(exponent, 0) > _MOST_DIGITS or -exponent > _MOST_DIGITS:
@@ -99,7 +103,7 @@ def _plain_list(value: list[Any]) -> list[Any]:
     return _list(value)
 
 
-_DUCKDB: dict[type, Callable[[Any], Any]] = {
+_DUCKDB: Dumpers = {
     **dict.fromkeys((type(None), bool, float, bytes, dt.date, dt.datetime, UUID), _same),
     dt.timedelta: _same,
     dt.time: _time,
@@ -110,4 +114,4 @@ _DUCKDB: dict[type, Callable[[Any], Any]] = {
     Decimal: _decimal,
     list: _list,
 }
-_POSTGRES = {**_DUCKDB, int: _width, str: _plain_text, list: _plain_list}
+_POSTGRES: Dumpers = {**_DUCKDB, int: _width, str: _plain_text, list: _plain_list}

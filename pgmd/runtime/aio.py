@@ -97,11 +97,13 @@ class Job(Generic[T]):
 class Jobs:
     """Runs jobs side by side; the caller bounds how many."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int) -> None:  # noqa: ARG002 - threads need to know it
         self._running: set[Job[Any]] = set()
 
     def start(
-        self, work: Callable[[], Coroutine[Any, Any, T]], cancel: Callable[[], None]
+        self,
+        work: Callable[[], Coroutine[Any, Any, T]],
+        cancel: Callable[[], None],  # noqa: ARG002 - a task can be cancelled as it is
     ) -> Job[T]:
         job = Job(asyncio.get_running_loop().create_task(work()))
         self._running.add(job)

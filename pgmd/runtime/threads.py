@@ -45,7 +45,11 @@ class Executor:
     def __init__(self, size: int, name: str) -> None:
         pass
 
-    def run(self, work: Callable[[], T], interrupt: Callable[[], None]) -> T:
+    def run(
+        self,
+        work: Callable[[], T],
+        interrupt: Callable[[], None],  # noqa: ARG002 - only another thread can interrupt
+    ) -> T:
         """Run *work* here."""
         return work()
 

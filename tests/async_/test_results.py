@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from decimal import Decimal
+from ipaddress import IPv4Address
 from typing import Any
 from uuid import UUID
 
@@ -20,13 +21,13 @@ TYPES = {
     "int": ("int", [0, -1, 2**31 - 1, None]),
     "small": ("smallint", [7, -7, None]),
     "big": ("bigint", [2**63 - 1, -(2**63), None]),
-    "float": ("double precision", [1.1, -0.0, float("inf"), 1e300, None]),
+    "float": ("double precision", [1.1, -0.0, 5e-324, 1e300, None]),
     "numeric": ("numeric(12,2)", [Decimal("1.50"), Decimal("-0.01"), Decimal("0.00"), None]),
     "text": ("text", ["", "é☃𝄞", "it's", "a\nb", None]),
     "varchar": ("varchar(10)", ["x", None]),
     "bool": ("boolean", [True, False, None]),
     "bytes": ("bytea", [b"", b"a\x00\xff", None]),
-    "date": ("date", [dt.date(2024, 2, 29), dt.date(1, 1, 1), None]),
+    "date": ("date", [dt.date(2024, 2, 29), dt.date(1, 1, 2), None]),
     "time": ("time", [dt.time(12, 34, 56, 789012), dt.time(0), None]),
     "timestamp": ("timestamp", [dt.datetime(2024, 1, 1, 12, 0, 0, 123456), None]),
     "timestamptz": (
@@ -101,6 +102,41 @@ async def test_a_parameter_has_the_same_value_on_both_routes(dsn: str, value: An
         query = "SELECT id FROM t WHERE v = %s"
         assert (await s.endpoint.execute(query, [value])).fetchall() == [(1,)]
         assert (await s.execute(query, [value])).fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("date", dt.date.max),
+        ("timestamp", dt.datetime.min),
+        ("double precision", float("inf")),
+        ("numeric", Decimal("1E-40")),
+        ("int[]", [[1, 2], [3, 4]]),
+        ("jsonb[]", [Jsonb([1])]),
+        ("inet", IPv4Address("10.0.0.1")),
+        ("interval", dt.timedelta(days=700)),
+    ],
+)
+async def test_what_a_replica_cannot_tell_exactly_comes_from_the_endpoint(
+    dsn: str, kind: str, value: Any
+) -> None:
+    async with await pgmd.connect_async(dsn, replicas=1) as engine, engine.session() as s:
+        await s.execute(f"CREATE TABLE t (v {kind})")
+        await s.execute("INSERT INTO t VALUES (%s)", [value])
+        got = (await s.execute("SELECT * FROM t")).fetchall()
+        wanted = (await s.endpoint.execute("SELECT * FROM t")).fetchall()
+        assert exact(list(got[0])) == exact(list(wanted[0]))
+
+
+async def test_intervals_of_years_have_psycopgs_days(dsn: str) -> None:
+    async with await pgmd.connect_async(dsn, replicas=1) as engine, engine.session() as s:
+        await s.execute("CREATE TABLE t (v interval)")
+        await s.execute(
+            "INSERT INTO t VALUES ('14 months'), ('14 months -400 days'), ('-14 months 25:00'), "
+            "('1 year 2 days'), ('11 months')"
+        )
+        got = await s.replica.execute("SELECT v FROM t")
+        assert got.fetchall() == (await s.endpoint.execute("SELECT v FROM t")).fetchall()
 
 
 async def test_infinity_is_what_psycopg_says_it_is(dsn: str) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from decimal import Decimal
+from importlib import metadata
 from typing import Any
 
 import psycopg
@@ -15,7 +16,7 @@ import pytest
 
 import pgmd
 from pgmd import Bookmark, Decision, Reason, Route, cli
-from pgmd.demo import DemoError, Options
+from pgmd.demo import DemoError, Options, data
 from pgmd.demo.dashboard import PANELS, Asked, queries
 from pgmd.demo.progress import Progress
 from pgmd.demo.report import difference, is_good, report
@@ -184,13 +185,7 @@ def test_expected_errors_are_one_line(
     assert capsys.readouterr().err == says
 
 
-def test_missing_data_set_names_the_extra(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from importlib import metadata
-
-    from pgmd.demo import data
-
+def test_missing_data_set_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise metadata.PackageNotFoundError(name)
 

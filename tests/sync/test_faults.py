@@ -37,9 +37,9 @@ def test_work_goes_on_after_a_restart(container: Server) -> None:
         s.execute("CREATE TABLE t AS SELECT 1 AS n")
         assert (s.execute("SELECT n FROM t")).fetchone() == (1,)
         with psycopg.connect(container.dsn, autocommit=True) as admin:
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-            )
+            others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"
+            admin.execute(f"SELECT pg_terminate_backend(pid) {others}")
+            until(lambda: admin.execute(f"SELECT 1 {others}").fetchone() is None)
         # Resting connections were closed by the server: nobody is handed one of those.
         for _ in range(5):
             s.execute("INSERT INTO t VALUES (2)")

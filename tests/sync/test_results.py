@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from decimal import Decimal
+from ipaddress import IPv4Address
 from typing import Any
 from uuid import UUID
 
@@ -21,13 +22,13 @@ TYPES = {
     "int": ("int", [0, -1, 2**31 - 1, None]),
     "small": ("smallint", [7, -7, None]),
     "big": ("bigint", [2**63 - 1, -(2**63), None]),
-    "float": ("double precision", [1.1, -0.0, float("inf"), 1e300, None]),
+    "float": ("double precision", [1.1, -0.0, 5e-324, 1e300, None]),
     "numeric": ("numeric(12,2)", [Decimal("1.50"), Decimal("-0.01"), Decimal("0.00"), None]),
     "text": ("text", ["", "é☃𝄞", "it's", "a\nb", None]),
     "varchar": ("varchar(10)", ["x", None]),
     "bool": ("boolean", [True, False, None]),
     "bytes": ("bytea", [b"", b"a\x00\xff", None]),
-    "date": ("date", [dt.date(2024, 2, 29), dt.date(1, 1, 1), None]),
+    "date": ("date", [dt.date(2024, 2, 29), dt.date(1, 1, 2), None]),
     "time": ("time", [dt.time(12, 34, 56, 789012), dt.time(0), None]),
     "timestamp": ("timestamp", [dt.datetime(2024, 1, 1, 12, 0, 0, 123456), None]),
     "timestamptz": (
@@ -102,6 +103,41 @@ def test_a_parameter_has_the_same_value_on_both_routes(dsn: str, value: Any) -> 
         query = "SELECT id FROM t WHERE v = %s"
         assert (s.endpoint.execute(query, [value])).fetchall() == [(1,)]
         assert (s.execute(query, [value])).fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("date", dt.date.max),
+        ("timestamp", dt.datetime.min),
+        ("double precision", float("inf")),
+        ("numeric", Decimal("1E-40")),
+        ("int[]", [[1, 2], [3, 4]]),
+        ("jsonb[]", [Jsonb([1])]),
+        ("inet", IPv4Address("10.0.0.1")),
+        ("interval", dt.timedelta(days=700)),
+    ],
+)
+def test_what_a_replica_cannot_tell_exactly_comes_from_the_endpoint(
+    dsn: str, kind: str, value: Any
+) -> None:
+    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+        s.execute(f"CREATE TABLE t (v {kind})")
+        s.execute("INSERT INTO t VALUES (%s)", [value])
+        got = (s.execute("SELECT * FROM t")).fetchall()
+        wanted = (s.endpoint.execute("SELECT * FROM t")).fetchall()
+        assert exact(list(got[0])) == exact(list(wanted[0]))
+
+
+def test_intervals_of_years_have_psycopgs_days(dsn: str) -> None:
+    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+        s.execute("CREATE TABLE t (v interval)")
+        s.execute(
+            "INSERT INTO t VALUES ('14 months'), ('14 months -400 days'), ('-14 months 25:00'), "
+            "('1 year 2 days'), ('11 months')"
+        )
+        got = s.replica.execute("SELECT v FROM t")
+        assert got.fetchall() == (s.endpoint.execute("SELECT v FROM t")).fetchall()
 
 
 def test_infinity_is_what_psycopg_says_it_is(dsn: str) -> None:

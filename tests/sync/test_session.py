@@ -55,7 +55,7 @@ def test_a_session_reads_its_own_writes_from_a_live_replica(dsn: str) -> None:
         ("SELECT nextval('numbers')", "nextval"),
         ("SELECT 1; SELECT 2", "several"),
         ("WITH x AS (DELETE FROM flights RETURNING *) SELECT * FROM x", "delete"),
-        ("SELECT * FROM flights FOR UPDATE", "update"),
+        ("SELECT * FROM flights FOR UPDATE", "locks rows"),
         ("EXPLAIN ANALYZE DELETE FROM flights", "explain"),
         ("/* SELECT */ DELETE FROM flights", "delete"),
         ("SELECT pg_backend_pid()", "pg_backend_pid"),
@@ -114,6 +114,16 @@ def test_text_that_is_not_ordered_by_code_point_is_not_ordered_on_a_replica(
         assert ordered.fetchall() == [("a",), ("B",), ("c",)]
         plain = s.execute("SELECT w FROM words WHERE w = %s", ["B"])
         assert plain.decision.route is Route.REPLICA
+
+
+@pytest.mark.parametrize("order", ["id", "id DESC", "delay DESC NULLS LAST, id", "delay DESC, id"])
+def test_the_first_rows_of_an_order_are_complete(dsn: str, order: str) -> None:
+    with engine_with(dsn) as engine, engine.session() as s:
+        s.execute("INSERT INTO flights (id) VALUES (900), (901), (902)")
+        query = f"SELECT id, delay FROM flights WHERE id > %s ORDER BY {order} LIMIT 7"
+        replica = s.replica.execute(query, [3])
+        assert replica.fetchall() == (s.endpoint.execute(query, [3])).fetchall()
+        assert replica.rowcount == 7
 
 
 def test_a_schema_change_is_seen_at_once(dsn: str) -> None:
