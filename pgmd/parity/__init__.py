@@ -1,9 +1,13 @@
-"""One value, whatever the route: between DuckDB's Python values and psycopg's."""
+"""The same values, parameters and errors whichever side ran a statement.
+
+PostgreSQL and psycopg are the measure. What DuckDB cannot give exactly is refused with `Inexact`,
+and the endpoint runs the statement instead.
+"""
 
 from .dump import dump
 from .errors import from_duckdb, is_write_refusal
-from .load import Inexact, RowLoader, row_loader
-from .types import describe
+from .load import RowLoader, row_loader
+from .types import Inexact, describe
 
 __all__ = [
     "Inexact",

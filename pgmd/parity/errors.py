@@ -1,8 +1,8 @@
-"""DuckDB's errors as the psycopg classes that PostgreSQL would raise.
+"""Give DuckDB's errors the classes and SQLSTATEs that psycopg has for the same mistakes.
 
-Used where a replica has the last word: in a snapshot, on an explicit route, without an endpoint.
-Elsewhere a read that fails on a replica runs on the endpoint, whose own error counts. What no rule
-knows becomes the right base class.
+DuckDB has no SQLSTATEs and many mistakes share one of its classes, so its message decides. Only
+rules that are unambiguous stand here. What no rule knows gets the default of its kind, which is
+right at least in its DB-API base class.
 """
 
 from __future__ import annotations
@@ -14,62 +14,198 @@ import duckdb
 import psycopg
 from psycopg import errors as pg
 
-# A statement is run while it is fetched; the real error then stands inside this one.
-_WRAPPER = re.compile(r"(?s).*unsuccessful or closed pending query result\s*Error: (.*)")
-# "Catalog Error: Table with name x does not exist!"
-_KIND = re.compile(r"(?s)([A-Z][A-Za-z ]+?) Error: (.*)")
-_REFUSED = re.compile(
-    r"attached in read-only mode|cannot execute [A-Z ]+(?:\(\) )?in a read-only transaction"
-    r"|cannot execute \w+\(\) in a read-only transaction"
+_Class = type[psycopg.Error]
+_Rules = tuple[tuple[str, _Class], ...]
+
+# An error during a fetch comes inside another one.
+_WRAPPER = re.compile(
+    r"Invalid Input Error: Attempting to execute an unsuccessful or closed pending query result\s+"
+    r"Error: "
+)
+# The class may be the wrapper's; the first words are always the error's own kind.
+_KIND = re.compile(r"(?s)([A-Za-z][A-Za-z ]*?) Error: (.*)")
+# The postgres extension passes the server's refusal on.
+_WRITE_REFUSALS = re.compile(
+    r'Cannot execute statement of type "[^"]*" on database "[^"]*" which is attached in read-only'
+    r"|Cannot write to database .* - transaction is launched in read-only mode"
+    r"|cannot execute [\w ]+(\(\))? in a read-only transaction"
 )
 
-_RULES: tuple[tuple[str, str, type[psycopg.Error]], ...] = (
-    ("INTERRUPT", "", pg.QueryCanceled),
-    ("Parser", "", pg.SyntaxError),
-    ("Catalog", r"^(Table|View)( Function)? with name .* does not exist", pg.UndefinedTable),
-    ("Catalog", r"Function with name .* does not exist", pg.UndefinedFunction),
-    ("Catalog", r"^Schema with name .* does not exist", pg.InvalidSchemaName),
-    ("Catalog", r"^(Type|Collation) with name .* does not exist", pg.UndefinedObject),
-    ("Catalog", "", psycopg.ProgrammingError),
-    ("Binder", r"Referenced table .* not found", pg.UndefinedTable),
-    ("Binder", r"Referenced column|does not have a column", pg.UndefinedColumn),
-    ("Binder", r"Ambiguous reference to column", pg.AmbiguousColumn),
-    ("Binder", r"No function matches", pg.UndefinedFunction),
-    ("Binder", r"must appear in the GROUP BY|cannot contain aggregates", pg.GroupingError),
-    ("Binder", "", psycopg.ProgrammingError),
-    ("Conversion", "", psycopg.DataError),
-    ("Out of Range", "", pg.NumericValueOutOfRange),
-    ("Invalid Input", r"^Cannot execute statement of type", pg.ReadOnlySqlTransaction),
-    ("Invalid Input", r"^More than one row returned by a subquery", pg.CardinalityViolation),
-    ("Invalid Input", "", psycopg.DataError),
-    ("TransactionContext", r"Current transaction is aborted", pg.InFailedSqlTransaction),
-    ("TransactionContext", r"read-only", pg.ReadOnlySqlTransaction),
-    ("Permission", "", pg.InsufficientPrivilege),
-    ("Out of Memory", "", pg.OutOfMemory),
-    ("Not implemented", "", pg.FeatureNotSupported),
-    ("INTERNAL", "", psycopg.InternalError),
-    ("FATAL", "", psycopg.InternalError),
+_READ_ONLY = (_WRITE_REFUSALS.pattern, pg.ReadOnlySqlTransaction)
+
+# Kind: rules, of which the first that is found in the message wins, and the default.
+_RULES: dict[str, tuple[_Rules, _Class]] = {
+    "Parser": (
+        (
+            (r"Duplicate CTE name", pg.DuplicateAlias),
+            (r"Max expression depth limit", pg.StatementTooComplex),
+            (r'window ".*" does not exist', pg.UndefinedObject),
+        ),
+        pg.SyntaxError,
+    ),
+    "Syntax": (((r"[Ee]scape string", pg.InvalidEscapeSequence),), pg.SyntaxError),
+    "Catalog": (
+        (
+            (r"^(Table|View|Sequence) with name .* (does not exist|because schema)",
+             pg.UndefinedTable),
+            (r"^[\w ]*Function with name .* does not exist", pg.UndefinedFunction),
+            (r"^\w[\w ]* with name .* is not in the catalog, but it exists in the",
+             pg.UndefinedFunction),
+            (r"^Schema with name .* does not exist", pg.InvalidSchemaName),
+            (r"^(Type|Index|Collation|Secret) with name .* does not exist", pg.UndefinedObject),
+            (r"^unrecognized configuration parameter", pg.UndefinedObject),
+            (r"^\S+ is not an? (table|view)", pg.WrongObjectType),
+            (r"does not have a column named", pg.UndefinedColumn),
+        ),
+        pg.UndefinedObject,
+    ),
+    "Binder": (
+        (
+            (r"Referenced table .* not found", pg.UndefinedTable),
+            (r"Referenced (update )?column|does not exist on (left|right) side of join"
+             r"|does not have a column|not found in FROM clause",
+             pg.UndefinedColumn),
+            (r"Ambiguous reference to column", pg.AmbiguousColumn),
+            (r"Ambiguous reference to (table|catalog)", pg.DuplicateAlias),
+            (r"Could not choose a best candidate function", pg.AmbiguousFunction),
+            (r"No function matches the given name", pg.UndefinedFunction),
+            (r"Cannot (mix|compare) values of type|Cannot combine types", pg.DatatypeMismatch),
+            (r"same number of result columns|Subquery returns \d+ columns", pg.SyntaxError),
+            (r"must appear in the GROUP BY|cannot contain aggregates"
+             r"|aggregate function calls cannot be nested",
+             pg.GroupingError),
+            (r"cannot contain window|window function calls cannot be nested", pg.WindowingError),
+            (r"(GROUP BY|ORDER) term out of range", pg.InvalidColumnReference),
+            (r"LIMIT/OFFSET cannot be negative", pg.InvalidRowCountInLimitClause),
+            (r"Catalog .* does not exist", pg.InvalidCatalogName),
+            (r"Max expression depth limit", pg.StatementTooComplex),
+            (r"infinite recursion", pg.InvalidObjectDefinition),
+            (r"not supported|not implemented|Unsupported", pg.FeatureNotSupported),
+        ),
+        pg.SyntaxError,
+    ),
+    "Conversion": (
+        (
+            (r"^Unimplemented type for cast", pg.CannotCoerce),
+            (r"^[Ii]nvalid (date|timestamp|time|interval) (field )?format",
+             pg.InvalidDatetimeFormat),
+            (r"^(date|timestamp|time|interval) field value out of range|^Date out of range",
+             pg.DatetimeFieldOverflow),
+            (r"^Type \w+ with value .* can't be cast because the value is out of range"
+             r"|^Could not cast value .* to DECIMAL|^Casting value .* out of range"
+             r"|^Could not convert string ['\"]\s*[+-]?\d+(\.\d+)?\s*['\"] to U?INT",
+             pg.NumericValueOutOfRange),
+            (r"^Unknown TimeZone", pg.InvalidParameterValue),
+        ),
+        pg.InvalidTextRepresentation,
+    ),
+    "Out of Range": (
+        (
+            (r"logarithm", pg.InvalidArgumentForLogarithm),
+            (r"square root", pg.InvalidArgumentForPowerFunction),
+        ),
+        pg.NumericValueOutOfRange,
+    ),
+    "Invalid Input": (
+        (
+            _READ_ONLY,
+            (r"^More than one row returned by a subquery", pg.CardinalityViolation),
+            (r"^(Values were not provided|Parameter argument/count mismatch"
+             r"|Prepared statement needs)",
+             pg.SyntaxError),
+            (r"^Malformed JSON", pg.InvalidTextRepresentation),
+            (r"^Cannot (change configuration option|enable external access)",
+             pg.CantChangeRuntimeParam),
+        ),
+        pg.InvalidParameterValue,
+    ),
+    "Constraint": (
+        (
+            (r"^NOT NULL constraint failed", pg.NotNullViolation),
+            (r"^Violates foreign key", pg.ForeignKeyViolation),
+            (r"^CHECK constraint failed", pg.CheckViolation),
+            (r"^Duplicate key .* violates (primary key|unique)|^PRIMARY KEY or UNIQUE",
+             pg.UniqueViolation),
+        ),
+        pg.IntegrityConstraintViolation,
+    ),
+    "TransactionContext": (
+        (
+            (r"Current transaction is aborted", pg.InFailedSqlTransaction),
+            _READ_ONLY,
+            (r"[Cc]onflict", pg.SerializationFailure),
+            (r"within a transaction", pg.ActiveSqlTransaction),
+            (r"no transaction is active", pg.NoActiveSqlTransaction),
+        ),
+        pg.InvalidTransactionState,
+    ),
+    "IO": (
+        (
+            _READ_ONLY,
+            (r"No files found|No such file|cannot open file", pg.UndefinedFile),
+            (r"Permission denied", pg.InsufficientPrivilege),
+            (r"Could not set lock", pg.ObjectInUse),
+            (r"[Nn]o space left|disk full", pg.DiskFull),
+        ),
+        pg.IoError,
+    ),
+    "Out of Memory": (
+        ((r"max_temp_directory_size", pg.ConfigurationLimitExceeded),),
+        pg.OutOfMemory,
+    ),
+    "Not implemented": (
+        ((r"Unknown TimeZone", pg.InvalidParameterValue),),
+        pg.FeatureNotSupported,
+    ),
+    "Connection": ((), pg.ConnectionFailure),
+    "HTTP": ((), pg.IoError),
+    "INTERNAL": ((), pg.InternalError_),
+    "FATAL": ((), pg.InternalError_),
+    "INTERRUPT": ((), pg.QueryCanceled),
+    "Invalid type": ((), pg.DatatypeMismatch),
+    "Mismatch Type": ((), pg.DatatypeMismatch),
+    "Permission": ((), pg.InsufficientPrivilege),
+    "Serialization": ((), pg.IoError),
+}  # fmt: skip
+_BASES: tuple[tuple[type[BaseException], _Class], ...] = (
+    (duckdb.ProgrammingError, psycopg.ProgrammingError),
+    (duckdb.DataError, psycopg.DataError),
+    (duckdb.IntegrityError, psycopg.IntegrityError),
+    (duckdb.OperationalError, psycopg.OperationalError),
+    (duckdb.NotSupportedError, psycopg.NotSupportedError),
+    (duckdb.InternalError, psycopg.InternalError),
+    # How fetching fails for a date or an interval that Python cannot hold.
+    (OverflowError, psycopg.DataError),
 )
 
 
-def from_duckdb(error: Exception, redact: Callable[[str], str]) -> psycopg.Error:
-    """The psycopg error for one of DuckDB's, with its message and without secrets."""
-    text = _unwrapped(str(error))
-    if isinstance(error, duckdb.InterruptException):
-        return pg.QueryCanceled(redact(text))
-    found = _KIND.match(text)
-    kind, message = (found[1], found[2]) if found else ("", text)
-    for rule_kind, pattern, cls in _RULES:
-        if kind == rule_kind and re.search(pattern, message):
-            return cls(redact(text))
-    return psycopg.OperationalError(redact(text))
+def from_duckdb(exc: BaseException, message_redactor: Callable[[str], str]) -> psycopg.Error:
+    """Return the error that psycopg would raise; its message is DuckDB's, redacted."""
+    text = _unwrapped(exc)
+    match = _KIND.match(text)
+    kind, message = match.groups() if match else ("", text)
+    if kind == "INTERRUPT":
+        return pg.QueryCanceled("canceling statement due to user request")
+    if kind == "Connection" and "already closed" in message:
+        return psycopg.OperationalError("the connection is closed")
+    message = message_redactor(message.replace("\n\nLINE ", "\nLINE "))
+    return _class(exc, kind, message)(message)
 
 
-def is_write_refusal(error: Exception) -> bool:
-    """Whether a replica refused a statement because it writes: then nothing has happened."""
-    return _REFUSED.search(str(error)) is not None
+def is_write_refusal(exc: BaseException) -> bool:
+    """Whether DuckDB, or the server behind it, refused because it is read-only."""
+    return isinstance(exc, duckdb.Error) and _WRITE_REFUSALS.search(_unwrapped(exc)) is not None
 
 
-def _unwrapped(text: str) -> str:
-    found = _WRAPPER.match(text)
-    return found[1] if found else text
+def _unwrapped(exc: BaseException) -> str:
+    return _WRAPPER.sub("", str(exc), count=1)
+
+
+def _class(exc: BaseException, kind: str, message: str) -> _Class:
+    if kind in _RULES:
+        rules, default = _RULES[kind]
+        return next((known for pattern, known in rules if re.search(pattern, message)), default)
+    for theirs, ours in _BASES:
+        if isinstance(exc, theirs):
+            return ours
+    return psycopg.DatabaseError

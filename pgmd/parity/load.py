@@ -1,198 +1,294 @@
-"""From DuckDB's rows to psycopg's values; what cannot be equal is refused, never approximated.
+"""Bring DuckDB's Python values to those that psycopg returns for the same column.
 
-Sources of the differences: measured, duckdb 1.5.5 and psycopg 3.3.
+What is done is decided once for a result's shape, by its DuckDB types and, where known, the OIDs
+that PostgreSQL returns. Columns that need nothing are not touched. psycopg's text format is the
+measure, which is its default.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-import math
 import struct
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from .types import ELEMENTS, DuckType, default_oid, parse
+from .types import ELEMENTS, Inexact, Type, parse, pg_name
 
-Convert = Callable[[Any], Any]
+__all__ = ["Inexact", "RowLoader", "row_loader"]
 
-_INTEGERS = ("TINYINT", "SMALLINT", "UTINYINT", "INTEGER", "USMALLINT", "BIGINT", "UINTEGER")
-_WIDE = ("UBIGINT", "HUGEINT", "UHUGEINT")
-_TEXT_OIDS = (25, 1043)
-_JSON_OIDS = (114, 3802)
+# From a column's values to psycopg's; the same object when nothing changed. Raises ValueError.
+Step = Callable[[Sequence[Any]], Sequence[Any]]
+_Check = Callable[[Sequence[Any]], None]
 
 
-class Inexact(Exception):
-    """A value or parameter cannot be the same on both routes.
+class _Plan(NamedTuple):
+    """How the values of one scalar type are checked, and each that is not NULL converted."""
 
-    `lasting`: it is because of the types, so it will be so again.
-    """
-
-    def __init__(self, message: str, *, lasting: bool = False) -> None:
-        super().__init__(message)
-        self.lasting = lasting
+    check: _Check | None = None
+    convert: Callable[[Any], Any] | None = None
 
 
 class RowLoader:
-    """Turns rows of DuckDB's values into rows of psycopg's."""
+    """Turn DuckDB's rows into psycopg's; the same list, not a copy, when nothing changes."""
 
-    def __init__(self, names: Sequence[str], converters: dict[int, Convert]) -> None:
+    __slots__ = ("_names", "_steps")
+
+    def __init__(self, names: Sequence[str], steps: Sequence[tuple[int, Step]]) -> None:
         self._names = names
-        self._converters = converters
+        self._steps = steps
 
     def __call__(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Raises `Inexact` for a value that DuckDB does not tell exactly."""
-        if not self._converters or not rows:
+        """Raises Inexact for a value of which it is not certain what psycopg returns."""
+        if not self._steps or not rows:
             return rows
-        columns: list[Any] = list(zip(*rows, strict=True))
-        for index, convert in self._converters.items():
+        changed: dict[int, Sequence[Any]] = {}
+        for index, step in self._steps:
+            before = [row[index] for row in rows]
             try:
-                columns[index] = [None if v is None else convert(v) for v in columns[index]]
-            except Inexact as error:
-                raise Inexact(f"column {self._names[index]!r}: {error}") from None
+                after = step(before)
+            except (ValueError, OverflowError) as error:
+                raise Inexact(f"{_called(self._names, index)}: {error}") from None
+            if after is not before:
+                changed[index] = after
+        if not changed:
+            return rows
+        columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        for index, after in changed.items():
+            columns[index] = after
         return list(zip(*columns, strict=True))
+
+    def __repr__(self) -> str:
+        return f"<RowLoader of {len(self._names)} columns, {len(self._steps)} not as they are>"
 
 
 def row_loader(
     names: Sequence[str],
     duck_types: Sequence[str],
     oids: Sequence[int] | None,
-    time_zone: dt.tzinfo,
+    tz: dt.tzinfo,
     *,
     alone: bool = False,
 ) -> RowLoader:
-    """The loader for columns of these DuckDB types.
+    """Plan how rows are loaded; *tz* is the session's zone, `datetime.timezone.utc` for UTC.
 
-    *oids* are the types that the endpoint would return, None when only DuckDB's are known. With
-    no endpoint to agree with, *alone*, a type without a twin keeps DuckDB's value. Raises
-    `Inexact` for a column whose type cannot give what the endpoint gives.
+    With no endpoint to agree with, *alone*, a type without a twin keeps DuckDB's value. Raises
+    Inexact when DuckDB returns other columns, or a column's DuckDB type cannot give exactly what
+    psycopg returns for its OID.
     """
     if oids is not None and len(oids) != len(duck_types):
-        raise Inexact(f"{len(duck_types)} columns here, {len(oids)} there", lasting=True)
-    converters = {}
-    for index, text in enumerate(duck_types):
-        kind = parse(text)
-        oid = default_oid(kind) if oids is None else oids[index]
-        if oid is None and alone:
-            continue
-        try:
-            convert = _converter(kind, oid, time_zone, strict=oids is not None)
-        except KeyError:
+        raise Inexact(
+            f"DuckDB returns {len(duck_types)} columns instead of {len(oids)}", lasting=True
+        )
+    steps = []
+    for index, duck_type in enumerate(duck_types):
+        kind = parse(duck_type)
+        if kind is None:
+            if alone:
+                continue
             raise Inexact(
-                f"column {names[index]!r} is {text} on a replica; the endpoint has "
-                f"{'no such type' if oid is None else f'type {oid}'}: cast it",
+                f"{_called(names, index)}: DuckDB's {duck_type[:80]} has no PostgreSQL type",
+                lasting=True,
+            )
+        oid = kind.oid if oids is None else oids[index]
+        try:
+            step = _step(kind, oid, tz, strict=oids is not None)
+        except ValueError as error:
+            raise Inexact(
+                f"{_called(names, index)}: DuckDB's {duck_type[:80]} "
+                f"is not PostgreSQL's {pg_name(oid)}{error}; cast it",
                 lasting=True,
             ) from None
-        if convert is not None:
-            converters[index] = convert
-    return RowLoader(names, converters)
+        if step is not None:
+            steps.append((index, step))
+    return RowLoader(tuple(names), tuple(steps))
 
 
-def _converter(
-    kind: DuckType, oid: int | None, time_zone: dt.tzinfo, *, strict: bool
-) -> Convert | None:
-    """How to load a type as an OID; None when DuckDB's value is right already. Raises KeyError."""
-    if kind.element is not None:
-        # A list of lists need not be a rectangle, an array must be.
-        if kind.element.element is not None or oid not in ELEMENTS:
-            raise KeyError(oid)
-        inner = _converter(kind.element, ELEMENTS[oid], time_zone, strict=strict)
-        return _list_of(inner)
-    if kind.name == "TIMESTAMP WITH TIME ZONE" and oid == 1184:
-        return lambda value: _zoned(value, time_zone)
-    if kind.name == "DOUBLE" and oid == 701 and not strict:
-        return None
-    return _CONVERTERS[kind.name, oid]
+def _called(names: Sequence[str], index: int) -> str:
+    return f'column {index + 1} "{names[index][:63]}"'
 
 
-def _list_of(inner: Convert | None) -> Convert:
-    if inner is None:
-        return list
-    convert = inner
-    return lambda values: [None if v is None else convert(v) for v in values]
+def _step(kind: Type, oid: int, tz: dt.tzinfo, *, strict: bool) -> Step | None:
+    if strict and (kind.twin.name, oid) == ("DOUBLE", 701):
+        return _for_scalars(_Plan(_check_finite))
+    if not kind.is_array:
+        plan = _plan(kind, oid, tz)
+        return None if plan == _AS_IT_IS else _for_scalars(plan)
+    if oid not in ELEMENTS:
+        raise ValueError
+    plan = _plan(kind, ELEMENTS[oid], tz)
+    return None if plan == _AS_IT_IS and not kind.is_fixed else _for_arrays(plan)
 
 
-def _zoned(value: Any, time_zone: dt.tzinfo) -> dt.datetime:
-    # Infinity comes back without a zone, years beyond Python's as text.
-    if type(value) is not dt.datetime or value.tzinfo is None:
-        raise Inexact("infinite or out of Python's range")
-    return value.astimezone(time_zone)
+def _plan(kind: Type, oid: int, tz: dt.tzinfo) -> _Plan:
+    """Raises ValueError, with what is to be added to the message, when the two do not match."""
+    name = kind.twin.name
+    if name == "INTERVAL" and kind.is_array:
+        # DuckDB has turned months into 30 days each where psycopg counts 365 days a year, and no
+        # value tells: 0 days may be 12 months less 360 days. The query itself mends a column of
+        # intervals, see duck.Cursor, but not a list of them.
+        raise ValueError(" once it is a timedelta: months are lost")
+    if oid in _INTEGERS and name in _INTEGER_NAMES:
+        return _AS_IT_IS if name in _INTEGERS[oid].inside else _Plan(_INTEGERS[oid].check)
+    if oid == 1700 and (name in _INTEGER_NAMES or name == "BIGNUM"):
+        return _Plan(convert=Decimal)
+    if oid == 1184 and name == "TIMESTAMP WITH TIME ZONE":
+        return _Plan(_check_moments, lambda value: value.astimezone(tz))
+    if oid >= _FIRST_USER_OID and name == "ENUM":
+        # A type of the user's own that DuckDB knows as an ENUM is one; psycopg returns its text.
+        return _AS_IT_IS
+    return _PLANS[name, oid] if (name, oid) in _PLANS else _refuse()
 
 
-def _finite_date(value: Any) -> dt.date:
-    # DuckDB clamps infinity to the last day that Python has, psycopg raises.
-    if type(value) is not dt.date or value in (dt.date.max, dt.date.min):
-        raise Inexact("infinite or at the edge of Python's range")
-    return value
+def _refuse() -> _Plan:
+    raise ValueError
 
 
-def _finite_datetime(value: Any) -> dt.datetime:
-    if type(value) is not dt.datetime or value in (dt.datetime.max, dt.datetime.min):
-        raise Inexact("infinite or at the edge of Python's range")
-    return value
+def _for_scalars(plan: _Plan) -> Step:
+    check, convert = plan
+
+    def step(column: Sequence[Any]) -> Sequence[Any]:
+        if check is not None:
+            check(column)
+        if convert is None:
+            return column
+        return [None if value is None else convert(value) for value in column]
+
+    return step
 
 
-def _plain_time(value: Any) -> dt.time:
-    if type(value) is not dt.time:
-        raise Inexact("24:00, which Python does not have")
-    return value
+def _for_arrays(plan: _Plan) -> Step:
+    check, convert = plan
+
+    def load(values: Sequence[Any] | None) -> Sequence[Any] | None:
+        if values is None:
+            return None
+        if check is not None:
+            check(values)
+        if convert is None:
+            # ARRAY[n] comes as a tuple.
+            return list(values)
+        return [None if value is None else convert(value) for value in values]
+
+    return lambda column: list(map(load, column))
 
 
-def _finite_float(value: float) -> float:
-    # Where PostgreSQL raises on overflow, DuckDB goes on with infinity.
-    if value in (math.inf, -math.inf):
-        raise Inexact("infinity, where PostgreSQL may have raised")
-    return value
+# What becomes of the values
 
 
-def _shortest_float4(value: float) -> float:
-    """The double that psycopg reads from PostgreSQL's shortest text of a float4."""
-    if value != value or value in (math.inf, -math.inf) or value == 0:
+def shortest_float4(value: float) -> float:
+    """The double that PostgreSQL's text of this float4 reads as: 1.1, not 1.10000002384."""
+    if value != value or value in _NOT_SHORTENED:
         return value
-    packed = struct.pack("<f", value)
-    for digits in range(1, 10):
+    wanted = _pack(value)
+    # Six digits always survive a float4 that is not denormal, so a shorter form is found there.
+    for digits in range(6 if abs(value) >= _SMALLEST_NORMAL else 1, 10):
         short = float(f"{value:.{digits}g}")
-        if _is_float4(short, packed):
-            return short
+        try:
+            if _pack(short) != wanted:
+                continue
+        except OverflowError:
+            continue
+        if short != value and _is_halfway(short, value, wanted):
+            # PostgreSQL never prints a number that is as near to a neighbour.
+            continue
+        return short
     return value
 
 
-def _is_float4(short: float, packed: bytes) -> bool:
-    try:
-        if struct.pack("<f", short) != packed:
-            return False
-    except OverflowError:
-        return False
-    value = struct.unpack("<f", packed)[0]
-    if short == value:
-        return True
-    # PostgreSQL does not take a text that is exactly half way to the next float4.
-    bits = struct.unpack("<i", packed)[0] + (1 if abs(short) > abs(value) else -1)
-    neighbour = struct.unpack("<f", struct.pack("<i", bits))[0]
-    return bool(short != (value + neighbour) / 2)
+def _is_halfway(short: float, value: float, bits: bytes) -> bool:
+    (number,) = _INT.unpack(bits)
+    (neighbour,) = _FLOAT.unpack(_INT.pack(number + (1 if abs(short) > abs(value) else -1)))
+    return bool(short == (value + neighbour) / 2)
 
 
-_CONVERTERS: dict[tuple[str, int | None], Convert | None] = {
-    ("BOOLEAN", 16): None,
-    **{(name, oid): None for name in _INTEGERS for oid in (21, 23, 20)},
-    # sum() of integers: bigint or numeric in PostgreSQL, HUGEINT in DuckDB.
-    **{(name, 20): None for name in _WIDE},
-    **{(name, 1700): Decimal for name in (*_INTEGERS, *_WIDE)},
-    ("DECIMAL", 1700): None,
-    ("FLOAT", 700): _shortest_float4,
-    ("DOUBLE", 701): _finite_float,
-    **{("VARCHAR", oid): None for oid in _TEXT_OIDS},
-    # DuckDB reads a Postgres json column as text.
-    **{("VARCHAR", oid): json.loads for oid in _JSON_OIDS},
-    ("ENUM", 25): None,
-    **{("JSON", oid): json.loads for oid in _JSON_OIDS},
-    ("BLOB", 17): None,
-    ("DATE", 1082): _finite_date,
-    ("TIME", 1083): _plain_time,
-    ("TIME WITH TIME ZONE", 1266): _plain_time,
-    **{(f"TIMESTAMP{unit}", 1114): _finite_datetime for unit in ("", "_S", "_MS")},
-    # Its months were told apart by the query, see duck.Cursor.
-    ("INTERVAL", 1186): None,
-    ("UUID", 2950): None,
+_FLOAT, _INT = struct.Struct("<f"), struct.Struct("<i")
+_pack = _FLOAT.pack
+_INFINITY = float("inf")
+_NOT_SHORTENED = (_INFINITY, -_INFINITY, 0.0)
+_SMALLEST_NORMAL = 2.0**-126
+
+
+def _check_days(column: Sequence[Any]) -> None:
+    _check_no_text(column)
+    if dt.date.max in column or dt.date.min in column:
+        raise ValueError("a date that may be infinite")
+
+
+def _check_finite(column: Sequence[Any]) -> None:
+    # Where PostgreSQL raises on overflow, DuckDB goes on with infinity.
+    if _INFINITY in column or -_INFINITY in column:
+        raise ValueError("infinity, where PostgreSQL may have raised")
+
+
+def _check_moments(column: Sequence[Any]) -> None:
+    # With a time zone only infinity is naive, and aware and naive are never equal.
+    _check_no_text(column)
+    if dt.datetime.max in column or dt.datetime.min in column:
+        raise ValueError("a timestamp that may be infinite")
+
+
+def _check_no_text(column: Sequence[Any]) -> None:
+    """DuckDB gives text for what datetime cannot hold, such as BC, the year 10000 and 24:00."""
+    if str in set(map(type, column)):
+        raise ValueError("a date or time that Python cannot hold")
+
+
+class _Integer(NamedTuple):
+    """An integer type of PostgreSQL: the DuckDB types inside its range, and a check of others."""
+
+    inside: frozenset[str]
+    check: _Check
+
+
+def _within(bits: int) -> _Check:
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+
+    def check(column: Sequence[Any]) -> None:
+        values = [value for value in column if value is not None]
+        if values and (min(values) < low or max(values) > high):
+            raise ValueError(f"a number of more than {bits} bits")
+
+    return check
+
+
+_INSIDE_INT2 = frozenset({"TINYINT", "SMALLINT", "UTINYINT"})
+_INSIDE_INT4 = _INSIDE_INT2 | {"INTEGER", "USMALLINT"}
+_INSIDE_INT8 = _INSIDE_INT4 | {"BIGINT", "UINTEGER"}
+_INTEGER_NAMES = _INSIDE_INT8 | {"UBIGINT", "HUGEINT", "UHUGEINT"}
+_INTEGERS = {
+    21: _Integer(_INSIDE_INT2, _within(16)),
+    23: _Integer(_INSIDE_INT4, _within(32)),
+    20: _Integer(_INSIDE_INT8, _within(64)),
+}
+_FIRST_USER_OID = 16384
+_AS_IT_IS = _Plan()
+_JSON = _Plan(convert=json.loads)
+_MOMENT = _Plan(_check_moments)
+_TIME = _Plan(_check_no_text)
+# char(n) is not here: DuckDB does not pad, and compares with the padding.
+_PLANS: dict[tuple[str, int], _Plan] = {
+    ("BOOLEAN", 16): _AS_IT_IS,
+    ("BLOB", 17): _AS_IT_IS,
+    ("DECIMAL", 1700): _AS_IT_IS,
+    ("DOUBLE", 701): _AS_IT_IS,
+    ("FLOAT", 700): _Plan(convert=shortest_float4),
+    ("VARCHAR", 25): _AS_IT_IS,
+    ("VARCHAR", 1043): _AS_IT_IS,
+    ("VARCHAR", 19): _AS_IT_IS,
+    ("ENUM", 25): _AS_IT_IS,
+    ("ENUM", 1043): _AS_IT_IS,
+    ("VARCHAR", 114): _JSON,
+    ("VARCHAR", 3802): _JSON,
+    ("JSON", 114): _JSON,
+    ("JSON", 3802): _JSON,
+    ("UUID", 2950): _AS_IT_IS,
+    ("INTERVAL", 1186): _AS_IT_IS,
+    ("DATE", 1082): _Plan(_check_days),
+    ("TIME", 1083): _TIME,
+    ("TIME WITH TIME ZONE", 1266): _TIME,
+    ("TIMESTAMP", 1114): _MOMENT,
+    ("TIMESTAMP_S", 1114): _MOMENT,
+    ("TIMESTAMP_MS", 1114): _MOMENT,
 }

@@ -47,11 +47,6 @@ _AMBIGUOUS = re.compile(
 )
 
 
-def is_ambiguous(text: str) -> bool:
-    """Whether one side may read *text* as a number, date or truth value and the other not."""
-    return _is_ambiguous_literal("'" + text.replace("'", "''") + "'")
-
-
 def _is_ambiguous_literal(text: str) -> bool:
     if _DATE.fullmatch(text) or _TIMESTAMP.fullmatch(text) or _UUID.fullmatch(text):
         return False

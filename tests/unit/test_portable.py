@@ -101,8 +101,12 @@ def test_both_answer_alike(
 
 @pytest.mark.postgres
 def test_recorded_answers_of_postgres(postgres: psycopg.Connection[Any]) -> None:
+    # Hexadecimal numbers, underscores in numbers and more came with PostgreSQL 16.
+    unknown = "SyntaxError" if postgres.info.server_version < 160000 else None
     for case in UNPORTABLE:
-        assert str(answer(postgres, case["sql"])) == case["postgres"], case["sql"]
+        got = str(answer(postgres, case["sql"]))
+        assert got in (case["postgres"], unknown), case["sql"]
+        assert got != case["duckdb"], case["sql"]
 
 
 # ------------------------------------------------------------------------- without an experiment
