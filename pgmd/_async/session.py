@@ -27,7 +27,6 @@ from ..routing.freshness import Bookmark
 from ..routing.router import required, stale
 from ..runtime import aio as runtime
 from ..shape import NotDescribed
-from ..sql import Fact
 from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTransaction, Block
 from .endpoint import AsyncPooled, unsupported_savepoint
 from .fanout import fan_out
@@ -336,7 +335,7 @@ class AsyncSession(Generic[Row]):
             self._seen = max(self._seen, engine.log.started)
             if lent and connection is not self._pinned:
                 await engine.give_back(connection, discard=statement.pins)
-        if statement.changes_schema or statement.facts & Fact.TRANSACTION:
+        if statement.changes_schema:
             await self._schema_changed(block)
         engine.count(decision)
         return Result(

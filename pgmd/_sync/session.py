@@ -28,7 +28,6 @@ from ..routing.freshness import Bookmark
 from ..routing.router import required, stale
 from ..runtime import threads as runtime
 from ..shape import NotDescribed
-from ..sql import Fact
 from .blocks import Block, EndpointView, ReplicaView, Snapshot, Transaction
 from .endpoint import Pooled, unsupported_savepoint
 from .fanout import fan_out
@@ -335,7 +334,7 @@ class Session(Generic[Row]):
             self._seen = max(self._seen, engine.log.started)
             if lent and connection is not self._pinned:
                 engine.give_back(connection, discard=statement.pins)
-        if statement.changes_schema or statement.facts & Fact.TRANSACTION:
+        if statement.changes_schema:
             self._schema_changed(block)
         engine.count(decision)
         return Result(

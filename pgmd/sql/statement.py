@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .grammar import (
     CLAUSE_END,
@@ -68,24 +68,19 @@ class Statement:
     unportable: str  # about what PostgreSQL and DuckDB disagree; only looked for in reads
     orders: bool  # something depends on the order of text
 
-    @property
-    def is_read(self) -> bool:
-        """Whether this is a confirmed read."""
-        return self.facts is Fact.READS
+    # Looked at for each execution: worked out once.
+    is_read: bool = field(init=False)  # a confirmed read
+    pins: bool = field(init=False)  # changes or depends on the state of one connection, or may
+    changes_schema: bool = field(init=False)  # what is known of tables may be wrong after it
 
-    @property
-    def pins(self) -> bool:
-        """Whether it changes or depends on the state of one connection, or may do so."""
-        if self.facts & (Fact.SESSION | Fact.TRANSACTION):
-            return True
-        return bool(self.facts & Fact.UNKNOWN) and not self.facts & Fact.READS
-
-    @property
-    def changes_schema(self) -> bool:
-        """Whether what is known of tables, views and functions may be wrong after it."""
-        if self.facts & Fact.DDL:
-            return True
-        return bool(self.facts & Fact.UNKNOWN) and not self.facts & Fact.READS
+    def __post_init__(self) -> None:
+        facts = self.facts
+        unknown = Fact.UNKNOWN in facts and Fact.READS not in facts
+        object.__setattr__(self, "is_read", facts is Fact.READS)
+        object.__setattr__(self, "pins", unknown or bool(facts & (SESSION | Fact.TRANSACTION)))
+        # A transaction that is committed as text may have changed it before.
+        changes = unknown or bool(facts & (Fact.DDL | Fact.TRANSACTION))
+        object.__setattr__(self, "changes_schema", changes)
 
 
 def analyse(sql: str) -> Statement:
