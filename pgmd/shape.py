@@ -94,7 +94,14 @@ def key(request: Request) -> Any:
     """What the shape of a result depends on."""
     if not request.values:
         return request.text
-    return request.text, tuple(map(type, request.values))
+    return request.text, tuple(map(_kind, request.values))
+
+
+def _kind(value: Any) -> Any:
+    # psycopg declares an int by its size, and so does the result that it becomes.
+    if type(value) is int:
+        return 2 if -(2**15) <= value < 2**15 else 4 if -(2**31) <= value < 2**31 else 8
+    return type(value)
 
 
 def describing(query: str) -> str:

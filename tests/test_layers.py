@@ -23,7 +23,7 @@ FORBIDDEN_IN_PURE = {
 # The drivers, and who may speak to them.
 DUCKDB = {"duck", "parity/load", "parity/dump", "parity/errors", "sql/lexer"}
 PSYCOPG = {
-    "errors", "config", "outcome", "query", "result", "shape", "sql/params", "parity/load",
+    "errors", "config", "conninfo", "outcome", "query", "result", "shape", "sql/params", "parity/load",
     "parity/dump", "parity/errors", "parity/types",
     "_async/endpoint", "_async/engine", "_async/session", "_async/blocks",
     "_sync/endpoint", "_sync/engine", "_sync/session", "_sync/blocks",
@@ -31,8 +31,9 @@ PSYCOPG = {
 # Each may import what stands before it, and its own package.
 ORDER = [
     {"errors", "clock", "redact", "_version", "profile"},
-    {"config", "sql"},
-    {"parity", "pooling", "sources"},
+    {"conninfo", "sql"},
+    {"config"},
+    {"urls", "parity", "pooling", "sources"},
     {"routing", "outcome", "query"},
     {"result", "duck"},
     {"shape"},

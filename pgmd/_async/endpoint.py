@@ -180,8 +180,17 @@ async def _check(connection: AsyncPooled) -> None:
         await AsyncConnectionPool.check_connection(connection)
         return
     # Nothing is expected on a resting connection: something to read is the server's farewell.
-    if select.select([connection.pgconn.socket], [], [], 0)[0]:
+    if _has_news(connection.pgconn.socket):
         await AsyncConnectionPool.check_connection(connection)
+
+
+def _has_news(socket: int) -> bool:
+    if not hasattr(select, "poll"):
+        return bool(select.select([socket], [], [], 0)[0])
+    # select() refuses descriptors above 1023.
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def unsupported_savepoint(profile: Profile) -> NotSupportedError:

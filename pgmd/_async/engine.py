@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
-from ..config import Consistency, Endpoint, Replica, Settings, check_consistency, from_url, named
+from ..config import Consistency, Endpoint, Replica, Settings, check_consistency, named
 from ..duck import Answer, DuckError
 from ..errors import UsageError
 from ..knowledge import Knowledge
@@ -30,6 +30,7 @@ from ..runtime import aio as runtime
 from ..shape import Loaded, NotDescribed, describing
 from ..sources import publish_statement
 from ..sql import Statement, analyse
+from ..urls import from_url
 from .endpoint import AsyncEndpointPool, AsyncPooled
 from .replicas import AsyncReplicaSet, Member
 from .session import AsyncSession

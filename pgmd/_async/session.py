@@ -159,7 +159,8 @@ class AsyncSession(Generic[Row]):
         """Run one statement with many parameter sets, *concurrency* at a time.
 
         Results come in order; parameter sets are read and results kept only *concurrency* ahead.
-        The first error stops the rest and is raised; so does leaving the loop.
+        The first error stops the rest and is raised. Closing the iterator stops the rest too: a
+        loop that may be left early wants `contextlib.aclosing` around it under asyncio.
         """
         queries = (Query(query, params, row_factory) for params in param_sets)
         return self._fan_out(queries, concurrency)

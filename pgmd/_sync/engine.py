@@ -15,7 +15,7 @@ import psycopg
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
-from ..config import Consistency, Endpoint, Replica, Settings, check_consistency, from_url, named
+from ..config import Consistency, Endpoint, Replica, Settings, check_consistency, named
 from ..duck import Answer, DuckError
 from ..errors import UsageError
 from ..knowledge import Knowledge
@@ -31,6 +31,7 @@ from ..runtime import threads as runtime
 from ..shape import Loaded, NotDescribed, describing
 from ..sources import publish_statement
 from ..sql import Statement, analyse
+from ..urls import from_url
 from .endpoint import EndpointPool, Pooled
 from .replicas import Member, ReplicaSet
 from .session import Session

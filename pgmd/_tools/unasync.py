@@ -29,10 +29,11 @@ NAMES = {
     "aclose": "close",
     "asynccontextmanager": "contextmanager",
     "connect_async": "connect",
+    "_async": "_sync",
     "aio": "threads",
 }
 # Those renamed only in import statements and directly below one of these packages.
-MODULES = {"aio"}
+MODULES = {"_async", "aio"}
 PACKAGES = {"pgmd", "runtime", "tests"}
 
 _PREFIX = re.compile(r"^(_?|Abstract)Async(?=[A-Z])")

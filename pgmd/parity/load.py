@@ -110,18 +110,16 @@ def _called(names: Sequence[str], index: int) -> str:
 
 
 def _step(kind: Type, oid: int, tz: dt.tzinfo, *, strict: bool) -> Step | None:
-    if strict and (kind.twin.name, oid) == ("DOUBLE", 701):
-        return _for_scalars(_Plan(_check_finite))
     if not kind.is_array:
-        plan = _plan(kind, oid, tz)
+        plan = _plan(kind, oid, tz, strict=strict)
         return None if plan == _AS_IT_IS else _for_scalars(plan)
     if oid not in ELEMENTS:
         raise ValueError
-    plan = _plan(kind, ELEMENTS[oid], tz)
+    plan = _plan(kind, ELEMENTS[oid], tz, strict=strict)
     return None if plan == _AS_IT_IS and not kind.is_fixed else _for_arrays(plan)
 
 
-def _plan(kind: Type, oid: int, tz: dt.tzinfo) -> _Plan:
+def _plan(kind: Type, oid: int, tz: dt.tzinfo, *, strict: bool) -> _Plan:
     """Raises ValueError, with what is to be added to the message, when the two do not match."""
     name = kind.twin.name
     if name == "INTERVAL" and kind.is_array:
@@ -133,6 +131,8 @@ def _plan(kind: Type, oid: int, tz: dt.tzinfo) -> _Plan:
         return _AS_IT_IS if name in _INTEGERS[oid].inside else _Plan(_INTEGERS[oid].check)
     if oid == 1700 and (name in _INTEGER_NAMES or name == "BIGNUM"):
         return _Plan(convert=Decimal)
+    if strict and oid == 701 and name == "DOUBLE":
+        return _Plan(_check_finite)
     if oid == 1184 and name == "TIMESTAMP WITH TIME ZONE":
         return _Plan(_check_moments, lambda value: value.astimezone(tz))
     if oid >= _FIRST_USER_OID and name == "ENUM":

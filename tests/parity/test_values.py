@@ -208,6 +208,8 @@ def test_aggregate(pair: Pair, expression: str) -> None:
         ("SELECT ARRAY[INTERVAL '14 months']", "SELECT [INTERVAL '14 months']"),
         ("SELECT ARRAY[ARRAY[1, 2], ARRAY[3, 4]]", "SELECT [[1, 2], [3, 4]]"),
         ("SELECT 1", "SELECT 1, 2"),
+        ("SELECT 1.5::float8", "SELECT [1.5::double]"),
+        ("SELECT ARRAY[1.5]::float8[]", "SELECT [1.5::double, 'inf']"),
         # Sums that PostgreSQL cannot hold.
         ("SELECT 1::bigint", "SELECT sum(9223372036854775807) FROM range(2)"),
     ],
@@ -286,7 +288,7 @@ TABLE = [
      "2024-01-01 00:00:00+00", "1 day", "550e8400-e29b-41d4-a716-446655440000"),
     (10, 10, 10, 0.1, "10.00", False, "true", "2024-07-01", "2024-07-01 12:00:00",
      "2024-06-30 22:00:00+00", "30 days", "00000000-0000-0000-0000-000000000001"),
-    (-1, 2**53 + 1, -1, -1, "-1.00", None, "abc", "1999-12-31", "1999-12-31 00:00:00",
+    (-1, 2**53 + 1, -1, 2.0**53, "-1.00", None, "abc", "1999-12-31", "1999-12-31 00:00:00",
      "1999-12-30 23:00:00+00", "24 hours", "ffffffff-ffff-ffff-ffff-ffffffffffff"),
     (None,) * len(COLUMNS),
 ]  # fmt: skip

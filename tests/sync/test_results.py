@@ -140,6 +140,13 @@ def test_intervals_of_years_have_psycopgs_days(dsn: str) -> None:
         assert got.fetchall() == (s.endpoint.execute("SELECT v FROM t")).fetchall()
 
 
+def test_a_parameter_in_the_result_is_described_as_the_endpoint_does(dsn: str) -> None:
+    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+        for value in (5, 70_000, 2**40, 5):
+            got = s.replica.execute("SELECT %s AS v", [value])
+            assert got.description == (s.endpoint.execute("SELECT %s AS v", [value])).description
+
+
 def test_infinity_is_what_psycopg_says_it_is(dsn: str) -> None:
     with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
         s.execute("CREATE TABLE t AS SELECT 'infinity'::date AS d")

@@ -1,0 +1,69 @@
+"""What libpq makes of a connection string, and what MotherDuck demands of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import conninfo as libpq
+
+from .errors import ConfigurationError
+
+MOTHERDUCK_DOMAIN = ".motherduck.com"
+_PLAINTEXT_MODES = ("disable", "allow", "prefer")
+
+
+def require(ok: bool, message: str) -> None:  # noqa: FBT001
+    """Raise `ConfigurationError` with *message* unless *ok*."""
+    if not ok:
+        raise ConfigurationError(message)
+
+
+def parse_conninfo(conninfo: str) -> dict[str, Any]:
+    try:
+        options: dict[str, Any] = dict(libpq.conninfo_to_dict(conninfo))
+    except psycopg.ProgrammingError as error:
+        # libpq quotes the part that it could not read, which may be a piece of the password.
+        word = re.search(r'invalid (?:URI query parameter:|connection option) "(\w+)"', str(error))
+        what = f"unknown connection option {word[1]!r}" if word else "malformed URL or conninfo"
+        raise ConfigurationError(f"{what}: libpq cannot read it") from None
+    # libpq takes any text for a port and complains only when it connects.
+    ports = str(options.get("port") or "").split(",")
+    require(all(p.isdigit() or not p for p in ports), "malformed URL: the port is not a number")
+    return options
+
+
+def is_motherduck(options: Mapping[str, Any]) -> bool:
+    hosts = str(options.get("host") or "").lower().split(",")
+    return any(host.rstrip(".").endswith(MOTHERDUCK_DOMAIN) for host in hosts)
+
+
+def check_tls(options: Mapping[str, Any]) -> None:
+    mode = options.get("sslmode")
+    require(
+        not is_motherduck(options) or mode not in _PLAINTEXT_MODES,
+        f"sslmode={mode}: could send the token in plain text; "
+        "leave it out (verify-full) or use 'require'",
+    )
+
+
+def motherduck_tls() -> dict[str, str]:
+    if psycopg.pq.version() >= 160000:
+        return {"sslmode": "verify-full", "sslrootcert": "system"}
+    # libpq before 16 does not know the word `system`.
+    spec = importlib.util.find_spec("certifi")
+    require(
+        spec is not None and spec.origin is not None,
+        "sslrootcert: this libpq is older than 16; install psycopg[binary] or certifi",
+    )
+    assert spec is not None
+    assert spec.origin is not None
+    return {"sslmode": "verify-full", "sslrootcert": str(Path(spec.origin).with_name("cacert.pem"))}
+
+
+def escape_option(value: str) -> str:
+    return re.sub(r"([\\\s])", r"\\\1", value)
