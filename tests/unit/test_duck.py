@@ -1,0 +1,98 @@
+"""One cursor, one statement at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pgmd.config import Replica
+from pgmd.duck import Cursor, Instance, Interrupted, NotOneStatement, Run
+from pgmd.errors import ReplicaError, UsageError
+from pgmd.profile import Dialect
+from pgmd.sources import open_plan
+
+LONG = "SELECT count(*) FROM range(100000) a, range(100000) b WHERE a.range * b.range = 7"
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[Instance]:
+    path = tmp_path / "x.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE t AS SELECT range AS n FROM range(100)")
+    plan = open_plan(Replica(file=path), time_zone="UTC", dialect=Dialect.DUCKDB)
+    opened = Instance(plan, str)
+    yield opened
+    opened.close()
+
+
+def start(cursor: Cursor, run: Run) -> tuple[threading.Thread, list[object]]:
+    """Run LONG in a thread; return when it is under way."""
+    ended: list[object] = []
+
+    def work() -> None:
+        try:
+            ended.append(cursor.execute(run, LONG, ()))
+        except Interrupted as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while cursor._run is not run:
+        pass
+    return thread, ended
+
+
+def stop(cursor: Cursor, run: Run, thread: threading.Thread) -> None:
+    while thread.is_alive():
+        cursor.interrupt(run)
+        thread.join(0.02)
+
+
+def test_a_second_caller_is_refused_and_the_first_undisturbed(instance: Instance) -> None:
+    cursor, run = instance.cursor(), Run()
+    thread, ended = start(cursor, run)
+    with pytest.raises(UsageError, match="two callers at once"):
+        cursor.execute(Run(), "SELECT 1", ())
+    assert ended == []
+    stop(cursor, run, thread)
+    assert isinstance(ended[0], Interrupted)
+
+
+def test_an_interrupt_that_comes_too_late_does_not_hit_the_next_query(instance: Instance) -> None:
+    cursor, late, run = instance.cursor(), Run(), Run()
+    cursor.execute(late, "SELECT 1", ())
+    thread, ended = start(cursor, run)
+    for _ in range(20):
+        cursor.interrupt(late)
+    assert not cursor.broken
+    thread.join(0.1)
+    assert ended == []
+    stop(cursor, run, thread)
+    assert cursor.broken
+
+
+def test_an_interrupt_that_comes_too_early_is_not_forgotten(instance: Instance) -> None:
+    cursor, run = instance.cursor(), Run()
+    cursor.interrupt(run)
+    with pytest.raises(Interrupted):
+        cursor.execute(run, "SELECT 1", ())
+    assert cursor.execute(Run(), "SELECT 1", ()).rows == [(1,)]
+
+
+@pytest.mark.parametrize("text", ["SELECT 1; SELECT 2", "SET threads = 1", "", "BEGIN"])
+def test_duckdbs_own_parser_has_a_say_too(instance: Instance, text: str) -> None:
+    with pytest.raises(NotOneStatement):
+        instance.cursor().execute(Run(), text, ())
+
+
+def test_a_failure_to_open_shows_no_secret_and_leaves_nothing_open(tmp_path: Path) -> None:
+    replica = Replica(file=tmp_path / "postgresql:u:hunter2@h.duckdb")
+    plan = open_plan(replica, time_zone="UTC", dialect=Dialect.DUCKDB)
+    with pytest.raises(ReplicaError) as caught:
+        Instance(plan, lambda text: text.replace("hunter2", "***"))
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__suppress_context__
