@@ -25,6 +25,10 @@ class NotDescribed(Exception):
         self.reason = reason
 
 
+class NotBound(Exception):
+    """A parameter has no certain twin on a replica."""
+
+
 class Loaded(NamedTuple):
     rows: list[tuple[Any, ...]]
     columns: Sequence[Column]
@@ -52,6 +56,7 @@ class Shapes:
         # No endpoint to agree with.
         self._alone = alone
         self._columns: dict[Any, Sequence[Column]] = {}
+        self._parameters: dict[str, Sequence[int]] = {}
         self._entries: dict[Any, _Entry] = {}
 
     def known(self, request: Request) -> Sequence[Column] | None:
@@ -63,6 +68,16 @@ class Shapes:
             self._columns.clear()
         columns = self._columns[key(request)] = [Column(*column) for column in description]
         return columns
+
+    def known_parameters(self, request: Request) -> Sequence[int] | None:
+        return self._parameters.get(request.text)
+
+    def learn_parameters(self, request: Request, oids: Sequence[int]) -> Sequence[int]:
+        """Keep the types that the endpoint gives the parameters."""
+        if len(self._parameters) >= _MOST:
+            self._parameters.clear()
+        self._parameters[request.text] = oids
+        return oids
 
     def load(
         self,
@@ -102,6 +117,15 @@ def _kind(value: Any) -> Any:
     if type(value) is int:
         return 2 if -(2**15) <= value < 2**15 else 4 if -(2**31) <= value < 2**31 else 8
     return type(value)
+
+
+def asking_for_parameters(text: str) -> str:
+    """Statements of which the second returns the types that the parameters of *text* have."""
+    return (
+        f"PREPARE pgmd_parameters AS\n{text.rstrip().rstrip(';')}\n; "
+        "SELECT parameter_types::oid[] FROM pg_prepared_statements "
+        "WHERE name = 'pgmd_parameters'; DEALLOCATE pgmd_parameters"
+    )
 
 
 def describing(query: str) -> str:

@@ -17,7 +17,7 @@ from ..config import Consistency
 from ..duck import DuckError, Interrupted, NotOneStatement, Run
 from ..errors import RoutingError, UsageError
 from ..outcome import annotate
-from ..parity import Inexact, dump, from_duckdb
+from ..parity import Inexact, from_duckdb
 from ..pooling import Slot
 from ..query import Params, Query, Request, Sql
 from ..result import Result
@@ -26,7 +26,7 @@ from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark
 from ..routing.router import required, stale
 from ..runtime import aio as runtime
-from ..shape import NotDescribed
+from ..shape import NotBound, NotDescribed
 from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTransaction, Block
 from .endpoint import AsyncPooled, unsupported_savepoint
 from .fanout import fan_out
@@ -370,14 +370,10 @@ class AsyncSession(Generic[Row]):
     ) -> Result[Any] | Decision:
         """Run a confirmed read on a replica, or say why the endpoint must run it after all."""
         engine = self._engine
-        try:
-            values = dump(request.values, dialect=engine.dialect.value) if request.values else ()
-        except Inexact as error:
-            decision = Decision(Route.ENDPOINT, Reason.PARAMETERS, str(error))
-            return self._elsewhere(decision, asked, error)
         slot: Slot[Member] | None = None
         run, began = Run(), now()
         try:
+            values = await engine.bind(request)
             shape = await engine.shape(request)
             slot = await self._borrow()
             if slot is None:
@@ -388,7 +384,7 @@ class AsyncSession(Generic[Row]):
             )
         except Interrupted as error:
             raise annotate(from_duckdb(error, engine.redact), is_read=True) from None
-        except (Inexact, DuckError, NotOneStatement, NotDescribed) as error:
+        except (Inexact, NotBound, NotDescribed, NotOneStatement, DuckError) as error:
             return self._elsewhere(engine.setback(request.text, error), asked, error)
         finally:
             self._running = None

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, overload
 from zoneinfo import ZoneInfo
 
 import psycopg
+from psycopg import Cursor
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
@@ -19,16 +20,16 @@ from ..config import Consistency, Endpoint, Replica, Settings, check_consistency
 from ..duck import Answer, DuckError
 from ..errors import UsageError
 from ..knowledge import Knowledge
-from ..parity import Inexact, is_write_refusal
+from ..parity import Inexact, dump, is_write_refusal
 from ..profile import Dialect, Profile
-from ..query import Request
+from ..query import Params, Request
 from ..redact import Redactor
 from ..result import Column
 from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark, WriteLog
 from ..routing.router import Site
 from ..runtime import threads as runtime
-from ..shape import Loaded, NotDescribed, describing
+from ..shape import Loaded, NotBound, NotDescribed, asking_for_parameters, describing
 from ..sources import publish_statement
 from ..sql import Statement, analyse
 from ..urls import from_url
@@ -283,6 +284,8 @@ class Engine:
 
     def setback(self, text: str, error: Exception) -> Decision:
         """What a read's failure on a replica means for this text, now and later."""
+        if isinstance(error, NotBound):
+            return Decision(Route.ENDPOINT, Reason.PARAMETERS, str(error))
         if isinstance(error, Inexact):
             decision = Decision(Route.ENDPOINT, Reason.RESULT, str(error))
             if not error.lasting:
@@ -305,16 +308,48 @@ class Engine:
         known = shapes.known(request)
         if known is not None:
             return known
-        connection = self.endpoint.lend()
+        cursor = self._ask(self.endpoint, describing(request.query), request.params)
+        return shapes.learn(request, cursor.description or ())
+
+    def bind(self, request: Request) -> Sequence[object]:
+        """What a replica is bound with. Raises `NotBound` for what has no certain twin."""
+        if not request.values:
+            return ()
+        oids = self._parameter_types(request)
         try:
-            cursor = connection.execute(describing(request.query), request.params, prepare=False)
+            return dump(request.values, dialect=self.dialect.value, oids=oids)
+        except Inexact as error:
+            raise NotBound(str(error)) from None
+
+    def _parameter_types(self, request: Request) -> Sequence[int] | None:
+        """The types that the endpoint gives the parameters, where a str depends on them."""
+        if self.endpoint is None or self.dialect is Dialect.DUCKDB:
+            return None
+        if not any(type(value) is str for value in request.values):
+            return None
+        shapes = self._knowledge.shapes
+        known = shapes.known_parameters(request)
+        if known is not None:
+            return known
+        cursor = self._ask(self.endpoint, asking_for_parameters(request.text), None)
+        cursor.nextset()
+        row = cursor.fetchone()
+        assert row is not None
+        return shapes.learn_parameters(request, row[0])
+
+    def _ask(
+        self, endpoint: EndpointPool, query: str, params: Params | None
+    ) -> Cursor[tuple[Any, ...]]:
+        """Ask the endpoint about a statement. Raises `NotDescribed` when it refuses."""
+        connection = endpoint.lend()
+        try:
+            return connection.execute(query, params, prepare=False)
         except psycopg.DatabaseError as error:
             if error.sqlstate is None:
                 raise
             raise NotDescribed(error) from None
         finally:
-            self.endpoint.give_back(connection)
-        return shapes.learn(request, cursor.description or ())
+            endpoint.give_back(connection)
 
     def load(self, request: Request, answer: Answer, shape: Sequence[Column] | None) -> Loaded:
         """Turn a replica's answer into the endpoint's values. Raises Inexact."""

@@ -18,7 +18,7 @@ from ..config import Consistency
 from ..duck import DuckError, Interrupted, NotOneStatement, Run
 from ..errors import RoutingError, UsageError
 from ..outcome import annotate
-from ..parity import Inexact, dump, from_duckdb
+from ..parity import Inexact, from_duckdb
 from ..pooling import Slot
 from ..query import Params, Query, Request, Sql
 from ..result import Result
@@ -27,7 +27,7 @@ from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark
 from ..routing.router import required, stale
 from ..runtime import threads as runtime
-from ..shape import NotDescribed
+from ..shape import NotBound, NotDescribed
 from .blocks import Block, EndpointView, ReplicaView, Snapshot, Transaction
 from .endpoint import Pooled, unsupported_savepoint
 from .fanout import fan_out
@@ -369,14 +369,10 @@ class Session(Generic[Row]):
     ) -> Result[Any] | Decision:
         """Run a confirmed read on a replica, or say why the endpoint must run it after all."""
         engine = self._engine
-        try:
-            values = dump(request.values, dialect=engine.dialect.value) if request.values else ()
-        except Inexact as error:
-            decision = Decision(Route.ENDPOINT, Reason.PARAMETERS, str(error))
-            return self._elsewhere(decision, asked, error)
         slot: Slot[Member] | None = None
         run, began = Run(), now()
         try:
+            values = engine.bind(request)
             shape = engine.shape(request)
             slot = self._borrow()
             if slot is None:
@@ -387,7 +383,7 @@ class Session(Generic[Row]):
             )
         except Interrupted as error:
             raise annotate(from_duckdb(error, engine.redact), is_read=True) from None
-        except (Inexact, DuckError, NotOneStatement, NotDescribed) as error:
+        except (Inexact, NotBound, NotDescribed, NotOneStatement, DuckError) as error:
             return self._elsewhere(engine.setback(request.text, error), asked, error)
         finally:
             self._running = None

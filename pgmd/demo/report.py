@@ -94,11 +94,15 @@ def _table(lines: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _reasons(decisions: Iterable[pgmd.Decision]) -> Iterator[str]:
-    counted = Counter(
-        (decision.route.value, decision.reason.value, decision.detail) for decision in decisions
-    )
+    counted = Counter(map(_reason, decisions))
     for (route, reason, detail), count in counted.most_common():
         yield f"    {count:5}  {route}: {reason}{f' ({detail})' if detail else ''}"
+
+
+def _reason(decision: pgmd.Decision) -> tuple[str, str, str]:
+    # How old the freshest replica was is another figure each time.
+    detail = "" if decision.reason is pgmd.Reason.STALE else decision.detail
+    return decision.route.value, decision.reason.value, detail
 
 
 def _writer(each: Round) -> Iterator[str]:
@@ -107,10 +111,7 @@ def _writer(each: Round) -> Iterator[str]:
         f"  {each.name}: {done.rows} rows in {done.transactions} transactions, "
         f"read its own writes {done.found}/{done.transactions}"
     )
-    # Without how old the freshest replica was: that is another figure each time.
-    routes = Counter((d.route.value, d.reason.value) for d in done.decisions)
-    for (route, reason), count in routes.most_common():
-        yield f"    {count:5}  {route}: {reason}"
+    yield from _reasons(done.decisions)
 
 
 def _verdict(each: Round, queries: Sequence[Asked], first: Round) -> Iterator[str]:

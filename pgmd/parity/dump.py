@@ -29,19 +29,31 @@ SMALLINT, INTEGER, BIGINT = map(duckdb.type, ("SMALLINT", "INTEGER", "BIGINT"))
 _Convert = Callable[[Any], object] | None
 
 
-def dump(params: Sequence[object], *, dialect: Literal["postgres", "duckdb"]) -> list[object]:
-    """Return what to bind for *params* on a replica. Raises Inexact, which never shows a value."""
+def dump(
+    params: Sequence[object],
+    *,
+    dialect: Literal["postgres", "duckdb"],
+    oids: Sequence[int] | None = None,
+) -> list[object]:
+    """Return what to bind for *params* on a replica. Raises Inexact, which never shows a value.
+
+    *oids* are the types that PostgreSQL gives the parameters. psycopg leaves the type of a str
+    open, so without them a str is let through only if it can be nothing but text.
+    """
     converts = _CONVERTS[dialect]
     bound: list[object] = []
-    for value in params:
+    for index, value in enumerate(params):
         kind = type(value)
         if kind not in converts:
-            raise Inexact(f"parameter {len(bound) + 1}: {kind.__name__} is left to the endpoint")
+            raise Inexact(f"parameter {index + 1}: {kind.__name__} is left to the endpoint")
         convert = converts[kind]
         try:
-            bound.append(value if convert is None else convert(value))
+            if type(value) is str and oids is not None:
+                bound.append(_dump_text_as(value, oids[index]))
+            else:
+                bound.append(value if convert is None else convert(value))
         except (ValueError, OverflowError) as error:
-            raise Inexact(f"parameter {len(bound) + 1}: {error}") from None
+            raise Inexact(f"parameter {index + 1}: {error}") from None
     return bound
 
 
@@ -89,6 +101,26 @@ def _dump_untyped_text(value: str) -> str:
     if suspect and not _READ_ALIKE.fullmatch(value):
         raise ValueError("a str that may be read as another type")
     return value
+
+
+def _dump_text_as(value: str, oid: int) -> str:
+    if oid in _TEXT_OIDS:
+        return _check_text(value)
+    if not _READ_ALIKE_AS.get(oid, _NEVER).fullmatch(value):
+        raise ValueError("a str that is to be read as another type")
+    return value
+
+
+_TEXT_OIDS = (25, 1043)
+_WHOLE = re.compile(r"-?\d{1,18}")
+_NEVER = re.compile(r"(?!)")
+# What both sides read alike as a type that is not text.
+_READ_ALIKE_AS = {
+    **dict.fromkeys((20, 21, 23), _WHOLE),
+    1082: re.compile(r"\d{4}-\d\d-\d\d"),
+    **dict.fromkeys((1114, 1184), re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?")),
+    2950: re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
+}
 
 
 def _dump_decimal(value: Decimal) -> Decimal:

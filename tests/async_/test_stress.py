@@ -187,3 +187,18 @@ async def test_a_cancelled_query_stops_soon_and_leaves_the_session_usable(dsn: s
             await jobs.close()
             assert (await s.execute("SELECT min(n) FROM t")).fetchone() == (1,)
         await until(lambda: at_rest(engine))
+
+
+if runtime.ASYNC:
+
+    async def test_a_cancelled_waiter_passes_its_grant_on(dsn: str) -> None:
+        async with await pgmd.connect_async(dsn, replicas=1, replica_max_size=1) as engine:
+            slot = await engine.replicas.lend(lambda _: True)
+            waiter = asyncio.create_task(engine.replicas.lend(lambda _: True))
+            await until(lambda: engine.stats()["replicas"]["requests_waiting"] == 1)
+            engine.replicas.give_back(slot)
+            # The grant is there, the waiter has not seen it yet.
+            waiter.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiter
+            assert at_rest(engine)
