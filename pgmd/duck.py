@@ -199,6 +199,8 @@ class Instance:
         """What the attached Postgres database holds now. Raises duckdb's errors."""
         cursor = self._root.cursor()
         try:
+            # The extension's own check of its cache does not see a column that was renamed.
+            cursor.execute("CALL pg_clear_cache()")
             schemas = [row[0] for row in _ask_postgres(cursor, SCHEMAS_QUERY)]
             return Catalogue.read(schemas, _ask_postgres(cursor, QUERY))
         finally:

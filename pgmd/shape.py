@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from .duck import Answer
-from .parity import RowLoader, describe, row_loader
+from .parity import Inexact, RowLoader, describe, row_loader
 from .query import Request
 from .result import Column
 
@@ -87,7 +87,12 @@ class Shapes:
     ) -> Loaded:
         """Turn DuckDB's answer into the endpoint's values. Raises Inexact."""
         entry = self._entries.get(key(request))
-        if entry is None or entry.described != answer.description:
+        if entry is not None and entry.described != answer.description:
+            # Somebody has altered a table: what the endpoint said of the columns is old too.
+            self._entries.pop(key(request), None)
+            self._columns.pop(key(request), None)
+            raise Inexact("its columns have just changed")
+        if entry is None:
             entry = self._prepare(answer.description, shape)
             if len(self._entries) >= _MOST:
                 self._entries.clear()

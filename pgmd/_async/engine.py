@@ -76,7 +76,8 @@ class AsyncEngine:
         self._counting = runtime.Guard()
         self._learned: Knowledge | None = None
         self._tickers: list[runtime.Ticker] = []
-        self._published = 0
+        self._rounds_begun = 0
+        self._rounds_done = 0
         alone = endpoint is None
         self.readable = Decision(Route.REPLICA, Reason.NO_ENDPOINT if alone else Reason.READ)
 
@@ -119,7 +120,7 @@ class AsyncEngine:
         replicas = self.settings.replicas
         every = [replica.refresh for replica in replicas if replica.refresh is not None]
         if every:
-            self._tickers.append(runtime.Ticker(min(every), self._publish_again, self._tick_failed))
+            self._tickers.append(runtime.Ticker(min(every), self.publish, self._tick_failed))
         if any(member.freshness.is_live for member in self.replicas.members):
             self._tickers.append(
                 runtime.Ticker(_REREAD_EVERY, self.schema_changed, self._tick_failed)
@@ -218,15 +219,13 @@ class AsyncEngine:
         """
         self.check_open()
         self.replicas.check_publishable()
-        wanted = self.log.settled
+        # A round that runs already may have begun before the writes that are meant.
+        wanted = self._rounds_begun + 1
         async with self._publishing:
-            if self._published >= wanted and self._published > 0:
-                return
-            await self._publish()
-
-    async def _publish_again(self) -> None:
-        async with self._publishing:
-            await self._publish()
+            if self._rounds_done < wanted:
+                self._rounds_begun += 1
+                await self._publish()
+                self._rounds_done = self._rounds_begun
 
     async def _publish(self) -> None:
         position = self.log.settled
@@ -240,7 +239,6 @@ class AsyncEngine:
                     await self.endpoint.give_back(connection)
         await self.replicas.publish(position)
         self._survey()
-        self._published = position
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Counters: `endpoint` and `replicas` as psycopg_pool names them, `routed` by reason."""

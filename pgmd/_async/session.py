@@ -23,7 +23,7 @@ from ..query import Params, Query, Request, Sql
 from ..result import Result
 from ..routing.affinity import rendezvous
 from ..routing.decision import Decision, Reason, Route
-from ..routing.freshness import Bookmark
+from ..routing.freshness import Bookmark, Freshness
 from ..routing.router import required, stale
 from ..runtime import aio as runtime
 from ..shape import NotBound, NotDescribed
@@ -282,7 +282,7 @@ class AsyncSession(Generic[Row]):
         objection = self._engine.objection(request.text)
         if objection is not None:
             raise _refusal(objection)
-        return _on(block.slot.replica, Reason.SNAPSHOT)
+        return _on(block.slot.replica, Reason.SNAPSHOT, block.slot.replica.freshness)
 
     def _route(self, request: Request) -> Decision:
         objection = self._engine.objection(request.text)
@@ -379,6 +379,7 @@ class AsyncSession(Generic[Row]):
             if slot is None:
                 return self._elsewhere(Decision(Route.ENDPOINT, Reason.STALE), asked)
             self._running = (slot, run)
+            found = slot.replica.freshness
             loaded = await engine.replicas.execute(
                 slot, run, request.text, values, lambda answer: engine.load(request, answer, shape)
             )
@@ -390,10 +391,10 @@ class AsyncSession(Generic[Row]):
             self._running = None
             if slot is not None:
                 self._return(slot)
+        # It may have moved on meanwhile, and a live one shows what the endpoint would show.
         shown = slot.replica.freshness
-        # A live replica shows what the endpoint would show.
         self._seen = max(self._seen, engine.log.started if shown.is_live else int(shown.position))
-        done = _on(slot.replica, decision.reason)
+        done = _on(slot.replica, decision.reason, found)
         engine.count(done)
         return Result(
             loaded.rows,
@@ -538,8 +539,8 @@ class AsyncSession(Generic[Row]):
         return f"<{type(self).__name__} {state}, seen {self._seen}{pinned}>"
 
 
-def _on(member: Member, reason: Reason) -> Decision:
-    staleness = member.freshness.staleness(now())
+def _on(member: Member, reason: Reason, freshness: Freshness) -> Decision:
+    staleness = freshness.staleness(now())
     return Decision(Route.REPLICA, reason, replica=member.name, staleness=staleness)
 
 

@@ -77,7 +77,8 @@ class Engine:
         self._counting = runtime.Guard()
         self._learned: Knowledge | None = None
         self._tickers: list[runtime.Ticker] = []
-        self._published = 0
+        self._rounds_begun = 0
+        self._rounds_done = 0
         alone = endpoint is None
         self.readable = Decision(Route.REPLICA, Reason.NO_ENDPOINT if alone else Reason.READ)
 
@@ -120,7 +121,7 @@ class Engine:
         replicas = self.settings.replicas
         every = [replica.refresh for replica in replicas if replica.refresh is not None]
         if every:
-            self._tickers.append(runtime.Ticker(min(every), self._publish_again, self._tick_failed))
+            self._tickers.append(runtime.Ticker(min(every), self.publish, self._tick_failed))
         if any(member.freshness.is_live for member in self.replicas.members):
             self._tickers.append(
                 runtime.Ticker(_REREAD_EVERY, self.schema_changed, self._tick_failed)
@@ -219,15 +220,13 @@ class Engine:
         """
         self.check_open()
         self.replicas.check_publishable()
-        wanted = self.log.settled
+        # A round that runs already may have begun before the writes that are meant.
+        wanted = self._rounds_begun + 1
         with self._publishing:
-            if self._published >= wanted and self._published > 0:
-                return
-            self._publish()
-
-    def _publish_again(self) -> None:
-        with self._publishing:
-            self._publish()
+            if self._rounds_done < wanted:
+                self._rounds_begun += 1
+                self._publish()
+                self._rounds_done = self._rounds_begun
 
     def _publish(self) -> None:
         position = self.log.settled
@@ -241,7 +240,6 @@ class Engine:
                     self.endpoint.give_back(connection)
         self.replicas.publish(position)
         self._survey()
-        self._published = position
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Counters: `endpoint` and `replicas` as psycopg_pool names them, `routed` by reason."""

@@ -144,6 +144,25 @@ async def test_a_schema_change_is_seen_at_once(dsn: str) -> None:
         assert result.decision.reason is Reason.CATALOGUE
 
 
+async def test_a_schema_change_made_elsewhere_gives_no_wrong_column(dsn: str) -> None:
+    async with await engine_with(dsn) as engine, engine.session() as s:
+        for change, names in (
+            ("RENAME delay TO late", ["id", "carrier", "late"]),
+            ("ADD note text", ["id", "carrier", "late", "note"]),
+            ("DROP carrier", ["id", "late", "note"]),
+        ):
+            await s.execute("SELECT * FROM flights")
+            with psycopg.connect(dsn, autocommit=True) as other:
+                other.execute(f"ALTER TABLE flights {change}")
+            at_once = await s.execute("SELECT * FROM flights")
+            assert [column.name for column in at_once.description or ()] == names
+            # As happens by itself, twice a minute.
+            await engine.schema_changed()
+            noticed = await s.execute("SELECT * FROM flights")
+            assert [column.name for column in noticed.description or ()] == names
+            assert noticed.decision.route is Route.REPLICA
+
+
 async def test_parameters_reach_both_routes_the_same_way(dsn: str) -> None:
     async with await engine_with(dsn) as engine, engine.session() as s:
         query = "SELECT id FROM flights WHERE carrier = %(c)s AND id < %(n)s AND delay <> %(n)s"

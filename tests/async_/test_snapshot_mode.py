@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 import pgmd
 from pgmd import Reason, Route
+from pgmd.runtime import aio as runtime
 
-from .helpers import until
+from .helpers import pause, until
 
 
 async def engine_with(dsn: str, **settings: Any) -> pgmd.AsyncEngine:
@@ -102,6 +104,39 @@ async def test_publishing_while_a_snapshot_is_open_leaves_it_alone(dsn: str) -> 
         assert await count(s) == (2, Route.REPLICA)
         stats = engine.stats()["replicas"]
         assert (stats["replicas"], stats["pool_available"]) == (2, stats["pool_size"])
+
+
+async def test_publish_shows_what_others_wrote(dsn: str) -> None:
+    async with await engine_with(dsn) as engine, engine.session() as s:
+        for n in range(2, 5):
+            with psycopg.connect(dsn, autocommit=True) as other:
+                other.execute("INSERT INTO t VALUES (0)")
+            await engine.publish()
+            assert await count(s) == (n, Route.REPLICA)
+
+
+async def test_callers_of_publish_share_a_round(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with await engine_with(dsn) as engine, engine.session() as s:
+        rounds = []
+        publish = engine.replicas.publish
+
+        async def counted(position: int) -> None:
+            rounds.append(position)
+            await pause(0.2)
+            await publish(position)
+
+        monkeypatch.setattr(engine.replicas, "publish", counted)
+        jobs = runtime.Jobs(9)
+        first = jobs.start(engine.publish, print)
+        await until(lambda: len(rounds) == 1)
+        await s.execute("INSERT INTO t VALUES (2)")
+        others = [jobs.start(engine.publish, print) for _ in range(8)]
+        for job in (first, *others):
+            await jobs.result(job)
+        await jobs.close()
+        # The round that was under way cannot count for those who came later; one more does.
+        assert len(rounds) == 2
+        assert await count(s) == (2, Route.REPLICA)
 
 
 async def test_old_copies_are_deleted(dsn: str) -> None:

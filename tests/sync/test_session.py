@@ -139,6 +139,25 @@ def test_a_schema_change_is_seen_at_once(dsn: str) -> None:
         assert result.decision.reason is Reason.CATALOGUE
 
 
+def test_a_schema_change_made_elsewhere_gives_no_wrong_column(dsn: str) -> None:
+    with engine_with(dsn) as engine, engine.session() as s:
+        for change, names in (
+            ("RENAME delay TO late", ["id", "carrier", "late"]),
+            ("ADD note text", ["id", "carrier", "late", "note"]),
+            ("DROP carrier", ["id", "late", "note"]),
+        ):
+            s.execute("SELECT * FROM flights")
+            with psycopg.connect(dsn, autocommit=True) as other:
+                other.execute(f"ALTER TABLE flights {change}")
+            at_once = s.execute("SELECT * FROM flights")
+            assert [column.name for column in at_once.description or ()] == names
+            # As happens by itself, twice a minute.
+            engine.schema_changed()
+            noticed = s.execute("SELECT * FROM flights")
+            assert [column.name for column in noticed.description or ()] == names
+            assert noticed.decision.route is Route.REPLICA
+
+
 def test_parameters_reach_both_routes_the_same_way(dsn: str) -> None:
     with engine_with(dsn) as engine, engine.session() as s:
         query = "SELECT id FROM flights WHERE carrier = %(c)s AND id < %(n)s AND delay <> %(n)s"

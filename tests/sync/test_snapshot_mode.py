@@ -6,12 +6,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 import pgmd
 from pgmd import Reason, Route
+from pgmd.runtime import threads as runtime
 
-from .helpers import until
+from .helpers import pause, until
 
 
 def engine_with(dsn: str, **settings: Any) -> pgmd.Engine:
@@ -103,6 +105,39 @@ def test_publishing_while_a_snapshot_is_open_leaves_it_alone(dsn: str) -> None:
         assert count(s) == (2, Route.REPLICA)
         stats = engine.stats()["replicas"]
         assert (stats["replicas"], stats["pool_available"]) == (2, stats["pool_size"])
+
+
+def test_publish_shows_what_others_wrote(dsn: str) -> None:
+    with engine_with(dsn) as engine, engine.session() as s:
+        for n in range(2, 5):
+            with psycopg.connect(dsn, autocommit=True) as other:
+                other.execute("INSERT INTO t VALUES (0)")
+            engine.publish()
+            assert count(s) == (n, Route.REPLICA)
+
+
+def test_callers_of_publish_share_a_round(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with engine_with(dsn) as engine, engine.session() as s:
+        rounds = []
+        publish = engine.replicas.publish
+
+        def counted(position: int) -> None:
+            rounds.append(position)
+            pause(0.2)
+            publish(position)
+
+        monkeypatch.setattr(engine.replicas, "publish", counted)
+        jobs = runtime.Jobs(9)
+        first = jobs.start(engine.publish, print)
+        until(lambda: len(rounds) == 1)
+        s.execute("INSERT INTO t VALUES (2)")
+        others = [jobs.start(engine.publish, print) for _ in range(8)]
+        for job in (first, *others):
+            jobs.result(job)
+        jobs.close()
+        # The round that was under way cannot count for those who came later; one more does.
+        assert len(rounds) == 2
+        assert count(s) == (2, Route.REPLICA)
 
 
 def test_old_copies_are_deleted(dsn: str) -> None:
