@@ -129,12 +129,12 @@ def endpoint_threads(dsn: str, rounds: int, calls: int) -> None:
 
             def through_pgmd(n: int) -> Any:
                 result = s.endpoint.execute(sql, params(n))
-                return result.fetchall() if result.description else None
+                return result.fetchall() if sql.startswith("SELECT") else result.rowcount
 
             def bare(n: int) -> Any:
                 with pool.connection() as connection:
                     cursor = connection.execute(sql, params(n))
-                    return cursor.fetchall() if cursor.description else None
+                    return cursor.fetchall() if sql.startswith("SELECT") else cursor.rowcount
 
             mine: list[float] = []
             peer: list[float] = []
@@ -156,12 +156,12 @@ async def endpoint_aio(dsn: str, rounds: int, calls: int) -> None:
 
             async def through_pgmd(n: int) -> Any:
                 result = await s.endpoint.execute(sql, params(n))
-                return result.fetchall() if result.description else None
+                return result.fetchall() if sql.startswith("SELECT") else result.rowcount
 
             async def bare(n: int) -> Any:
                 async with pool.connection() as connection:
                     cursor = await connection.execute(sql, params(n))
-                    return await cursor.fetchall() if cursor.description else None
+                    return await cursor.fetchall() if sql.startswith("SELECT") else cursor.rowcount
 
             mine: list[float] = []
             peer: list[float] = []

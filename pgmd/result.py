@@ -28,6 +28,20 @@ class Column(NamedTuple):
     scale: int | None = None
     null_ok: bool | None = None
 
+    @classmethod
+    def of(cls, column: Any) -> Column:
+        """The same as a driver's column has it."""
+        # By name: psycopg's columns work each item out anew, and slowly when taken by number.
+        return cls(
+            column.name,
+            column.type_code,
+            column.display_size,
+            column.internal_size,
+            column.precision,
+            column.scale,
+            column.null_ok,
+        )
+
 
 class Described(Protocol):
     """A driver's cursor: its columns cost time, so they are looked at when asked for."""
@@ -98,7 +112,7 @@ class Result(Generic[Row]):
             return None
         columns = self._columns
         if not isinstance(columns, Sequence):
-            columns = self._columns = [Column(*column) for column in columns.description or ()]
+            columns = self._columns = [Column.of(column) for column in columns.description or ()]
         return list(columns)
 
     def fetchone(self) -> Row | None:

@@ -66,7 +66,7 @@ class Shapes:
         """Keep the columns that the endpoint described."""
         if len(self._columns) >= _MOST:
             self._columns.clear()
-        columns = self._columns[key(request)] = [Column(*column) for column in description]
+        columns = self._columns[key(request)] = [Column.of(column) for column in description]
         return columns
 
     def known_parameters(self, request: Request) -> Sequence[int] | None:
