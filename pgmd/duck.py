@@ -125,7 +125,7 @@ class Cursor:
         statement = self._statements.get(connection, text)
         connection.execute(statement, values) if values else connection.execute(statement)
         description = connection.description or []
-        if any(str(column[1]) == "INTERVAL" for column in description):
+        if any(column[1].id == "interval" for column in description):
             connection.execute(_with_whole_years(text, description), values)
         rows = connection.fetchmany(_SLICE)
         while len(rows) % _SLICE == 0 and (part := connection.fetchmany(_SLICE)):

@@ -112,7 +112,10 @@ async def test_text_that_is_not_ordered_by_code_point_is_not_ordered_on_a_replic
     async with await engine_with(dsn) as engine, engine.session() as s:
         known = await s.execute("SELECT 1 FROM pg_collation WHERE collname = 'und-x-icu'")
         if known.fetchone() is None:
-            pytest.skip("this PostgreSQL was built without ICU")
+            # A server built without ICU has nothing but code points here.
+            ordered = await s.execute("SELECT carrier FROM flights ORDER BY carrier")
+            assert ordered.decision.route is Route.REPLICA
+            return
         await s.execute('CREATE TABLE words (w text COLLATE "und-x-icu")')
         await s.execute("INSERT INTO words VALUES ('a'), ('B'), ('c')")
         ordered = await s.execute("SELECT w FROM words ORDER BY w")

@@ -109,7 +109,10 @@ def test_text_that_is_not_ordered_by_code_point_is_not_ordered_on_a_replica(
     with engine_with(dsn) as engine, engine.session() as s:
         known = s.execute("SELECT 1 FROM pg_collation WHERE collname = 'und-x-icu'")
         if known.fetchone() is None:
-            pytest.skip("this PostgreSQL was built without ICU")
+            # A server built without ICU has nothing but code points here.
+            ordered = s.execute("SELECT carrier FROM flights ORDER BY carrier")
+            assert ordered.decision.route is Route.REPLICA
+            return
         s.execute('CREATE TABLE words (w text COLLATE "und-x-icu")')
         s.execute("INSERT INTO words VALUES ('a'), ('B'), ('c')")
         ordered = s.execute("SELECT w FROM words ORDER BY w")
