@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pgmd.runtime import aio as runtime
 
 
-async def pause(seconds: float = 0.001) -> None:
+async def pause() -> None:
     """Let others run."""
     if runtime.ASYNC:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(0.001)
     else:
-        time.sleep(seconds)
+        time.sleep(0.001)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

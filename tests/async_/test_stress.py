@@ -14,7 +14,7 @@ import pytest
 import pgmd
 from pgmd.runtime import aio as runtime
 
-from .helpers import pause, until
+from .helpers import until
 
 STATEMENTS = 5000
 WORKERS = 200 if runtime.ASYNC else 64
@@ -179,7 +179,6 @@ async def test_a_cancelled_query_stops_soon_and_leaves_the_session_usable(dsn: s
             jobs = runtime.Jobs(1)
             job = jobs.start(lambda view=view: view.execute(long), getattr(s, "cancel", print))
             await until(lambda: s._running is not None)
-            await pause(0.05)
             began = asyncio.get_running_loop().time() if runtime.ASYNC else 0.0
             await job.stop()
             if runtime.ASYNC:

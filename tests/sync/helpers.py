@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pgmd.runtime import threads as runtime
 
 
-def pause(seconds: float = 0.001) -> None:
+def pause() -> None:
     """Let others run."""
-    time.sleep(seconds)
+    time.sleep(0.001)
 
 
 def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -10,7 +10,7 @@ import pgmd
 from pgmd.runtime import threads as runtime
 from pgmd.testing.servers import Server
 
-from .helpers import pause, until
+from .helpers import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -21,8 +21,9 @@ def test_a_lost_answer_to_a_write_is_in_doubt(container: Server) -> None:
         jobs = runtime.Jobs(1)
         work = "INSERT INTO t SELECT 1 FROM pg_sleep(60)"
         job = jobs.start(lambda: s.execute(work), print)
-        until(lambda: s._running is not None)
-        pause(0.2)
+        with psycopg.connect(container.dsn, autocommit=True) as other:
+            sleeping = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            until(lambda: other.execute(sleeping).fetchone() is not None)
         container.container.kill()
         with pytest.raises(psycopg.OperationalError) as caught:
             job.result()
