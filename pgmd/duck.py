@@ -141,9 +141,7 @@ def _with_whole_years(text: str, description: list[Any]) -> str:
     """
     names = [f"c{n}" for n in range(len(description))]
     columns = [
-        f"{n} + to_days(CAST(5 * datepart('year', {n}) AS INTEGER))"
-        if c[1].id == "interval"
-        else n
+        f"{n} + to_days(CAST(5 * datepart('year', {n}) AS INTEGER))" if c[1].id == "interval" else n
         for n, c in zip(names, description, strict=True)
     ]
     inner = text.rstrip().rstrip(";")
