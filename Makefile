@@ -19,7 +19,7 @@ demo: $(ready)
 	$(bin)/pgmd demo
 
 generate: $(ready)
-	$(bin)/python -m pgmd._tools.unasync
+	$(bin)/python pgmd/_tools/unasync.py # by its path: it must run when the package does not
 
 lint: $(ready)
 	$(bin)/ruff check

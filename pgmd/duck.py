@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from .cache import Cache
 from .clock import now
 from .errors import ReplicaError, UsageError
 from .routing.catalogue import QUERY, SCHEMAS_QUERY, Catalogue
 from .sources import ALIAS, Plan, literal, search_path
+from .sql import parenthesised
 
 # fetchall() holds the GIL throughout; slices let other threads in.
 _SLICE = 10_000
@@ -52,7 +54,7 @@ class Statements:
     """Parsed statements by text, shared by all cursors: running one saves parsing it again."""
 
     def __init__(self) -> None:
-        self._parsed: dict[str, Any] = {}
+        self._parsed: Cache[str, Any] = Cache(_MOST_STATEMENTS)
 
     def get(self, connection: duckdb.DuckDBPyConnection, text: str) -> Any:
         statement = self._parsed.get(text)
@@ -60,8 +62,6 @@ class Statements:
             found = connection.extract_statements(text)
             if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
                 raise NotOneStatement(text)
-            if len(self._parsed) >= _MOST_STATEMENTS:
-                self._parsed.clear()
             statement = self._parsed[text] = found[0]
         return statement
 
@@ -144,8 +144,7 @@ def _with_whole_years(text: str, description: list[Any]) -> str:
         f"{n} + to_days(CAST(5 * datepart('year', {n}) AS INTEGER))" if c[1].id == "interval" else n
         for n, c in zip(names, description, strict=True)
     ]
-    inner = text.rstrip().rstrip(";")
-    return f"SELECT {', '.join(columns)} FROM (\n{inner}\n) AS q({', '.join(names)})"
+    return f"SELECT {', '.join(columns)} FROM {parenthesised(text)} AS q({', '.join(names)})"
 
 
 class Instance:
@@ -199,8 +198,7 @@ class Instance:
         try:
             # The extension's own check of its cache does not see a column that was renamed.
             cursor.execute("CALL pg_clear_cache()")
-            schemas = [row[0] for row in _ask_postgres(cursor, SCHEMAS_QUERY)]
-            return Catalogue.read(schemas, _ask_postgres(cursor, QUERY))
+            return _read_catalogue(cursor)
         finally:
             cursor.close()
 
@@ -247,8 +245,7 @@ def copy_postgres(
         _load_postgres(root)
         for statement in plan.setup:
             root.execute(statement)
-        schemas = [row[0] for row in _ask_postgres(root, SCHEMAS_QUERY)]
-        catalogue = Catalogue.read(schemas, _ask_postgres(root, QUERY)).only(wanted)
+        catalogue = _read_catalogue(root).only(wanted)
         root.execute("BEGIN")
         for statement in statements((t.schema, t.name, t.columns) for t in catalogue.tables):
             root.execute(statement)
@@ -259,6 +256,11 @@ def copy_postgres(
         return catalogue
     finally:
         root.close()
+
+
+def _read_catalogue(connection: duckdb.DuckDBPyConnection) -> Catalogue:
+    schemas = [row[0] for row in _ask_postgres(connection, SCHEMAS_QUERY)]
+    return Catalogue.read(schemas, _ask_postgres(connection, QUERY))
 
 
 def _ask_postgres(connection: duckdb.DuckDBPyConnection, query: str) -> list[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from .cache import Cache
 from .routing.decision import Decision
 from .routing.router import Site, objection
 from .shape import Shapes
@@ -22,7 +23,7 @@ class Knowledge:
     def __init__(self, site: Site, time_zone: dt.tzinfo) -> None:
         self.site = site
         self.shapes = Shapes(time_zone, alone=not site.has_endpoint)
-        self._verdicts: dict[str, Decision | None] = {}
+        self._verdicts: Cache[str, Decision | None] = Cache(_MOST)
 
     def objection(self, text: str) -> Decision | None:
         """Why this text may never run on a replica; None when it may."""
@@ -33,7 +34,5 @@ class Knowledge:
 
     def remember(self, text: str, verdict: Decision | None) -> Decision | None:
         """Decide so from now on."""
-        if len(self._verdicts) >= _MOST:
-            self._verdicts.clear()
         self._verdicts[text] = verdict
         return verdict

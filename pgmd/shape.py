@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from .cache import Cache
 from .duck import Answer
 from .parity import Inexact, RowLoader, describe, row_loader
 from .query import Request
 from .result import Column
+from .sql import parenthesised
 
 _MOST = 4096
 
@@ -55,17 +57,15 @@ class Shapes:
         self._time_zone = time_zone
         # No endpoint to agree with.
         self._alone = alone
-        self._columns: dict[Any, Sequence[Column]] = {}
-        self._parameters: dict[str, Sequence[int]] = {}
-        self._entries: dict[Any, _Entry] = {}
+        self._columns: Cache[Any, Sequence[Column]] = Cache(_MOST)
+        self._parameters: Cache[str, Sequence[int]] = Cache(_MOST)
+        self._entries: Cache[Any, _Entry] = Cache(_MOST)
 
     def known(self, request: Request) -> Sequence[Column] | None:
         return self._columns.get(key(request))
 
     def learn(self, request: Request, description: Sequence[Any]) -> Sequence[Column]:
         """Keep the columns that the endpoint described."""
-        if len(self._columns) >= _MOST:
-            self._columns.clear()
         columns = self._columns[key(request)] = [Column.of(column) for column in description]
         return columns
 
@@ -74,8 +74,6 @@ class Shapes:
 
     def learn_parameters(self, request: Request, oids: Sequence[int]) -> Sequence[int]:
         """Keep the types that the endpoint gives the parameters."""
-        if len(self._parameters) >= _MOST:
-            self._parameters.clear()
         self._parameters[request.text] = oids
         return oids
 
@@ -86,17 +84,15 @@ class Shapes:
         shape: Sequence[Column] | None,
     ) -> Loaded:
         """Turn DuckDB's answer into the endpoint's values. Raises Inexact."""
-        entry = self._entries.get(key(request))
+        place = key(request)
+        entry = self._entries.get(place)
         if entry is not None and entry.described != answer.description:
             # Somebody has altered a table: what the endpoint said of the columns is old too.
-            self._entries.pop(key(request), None)
-            self._columns.pop(key(request), None)
+            self._entries.pop(place, None)
+            self._columns.pop(place, None)
             raise Inexact("its columns have just changed")
         if entry is None:
-            entry = self._prepare(answer.description, shape)
-            if len(self._entries) >= _MOST:
-                self._entries.clear()
-            self._entries[key(request)] = entry
+            entry = self._entries[place] = self._prepare(answer.description, shape)
         return Loaded(entry.loader(answer.rows), entry.columns)
 
     def _prepare(self, description: list[Any], shape: Sequence[Column] | None) -> _Entry:
@@ -127,7 +123,7 @@ def _kind(value: Any) -> Any:
 def asking_for_parameters(text: str) -> str:
     """Statements of which the second returns the types that the parameters of *text* have."""
     return (
-        f"PREPARE pgmd_parameters AS\n{text.rstrip().rstrip(';')}\n; "
+        f"PREPARE pgmd_parameters AS {parenthesised(text)}; "
         "SELECT parameter_types::oid[] FROM pg_prepared_statements "
         "WHERE name = 'pgmd_parameters'; DEALLOCATE pgmd_parameters"
     )
@@ -135,4 +131,4 @@ def asking_for_parameters(text: str) -> str:
 
 def describing(query: str) -> str:
     """A query that returns the columns of *query* and no rows."""
-    return f"SELECT * FROM (\n{query.rstrip().rstrip(';')}\n) AS pgmd_shape LIMIT 0"
+    return f"SELECT * FROM {parenthesised(query)} AS pgmd_shape LIMIT 0"

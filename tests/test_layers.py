@@ -30,7 +30,7 @@ PSYCOPG = {
 }  # fmt: skip
 # Each may import what stands before it, and its own package.
 ORDER = [
-    {"errors", "clock", "redact", "_version", "profile"},
+    {"errors", "cache", "clock", "redact", "_version", "profile"},
     {"conninfo", "sql"},
     {"config"},
     {"urls", "parity", "pooling", "sources"},

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..clock import Deadline, now
+from ..clock import now
 from ..config import Replica
 from ..duck import Answer, Cursor, DuckError, Instance, Run, copy_postgres
 from ..errors import NotSupportedError, PoolClosed, PoolTimeout, ReplicaError
@@ -84,19 +84,20 @@ class AsyncReplicaSet:
         self._executor: runtime.Executor | None = None
         self.failures: dict[str, str] = {}
 
-    async def open(self, *, time_zone: str, dialect: Dialect, position: int) -> None:
+    async def open(self, *, time_zone: str, dialect: Dialect) -> None:
         """Open every replica side by side. Those that fail are in `failures`, none is raised."""
         self._place = _Place(time_zone, dialect)
         slots = sum(replica.max_size for replica in self._settings)
         # One more thread a replica: opening and refreshing must not wait for queries.
         self._executor = runtime.Executor(slots + len(self._settings) + 1, "pgmd-replica")
-        await self._admit(self._settings, position)
+        await self._admit()
 
-    async def _admit(self, wanted: Sequence[Replica], position: int) -> None:
-        direct = [replica for replica in wanted if replica.mode == "live"]
+    async def _admit(self) -> None:
+        direct = [replica for replica in self._settings if replica.mode == "live"]
         works = [partial(self._open_one, replica) for replica in direct]
-        groups = _snapshot_groups(wanted)
-        copies = [partial(self._open_copies, group, position) for group in groups]
+        groups = _snapshot_groups(self._settings)
+        # A new engine has written nothing yet.
+        copies = [partial(self._open_copies, group, 0) for group in groups]
         opened = await runtime.run_all(works)
         for replica, member in zip(direct, opened, strict=True):
             self._welcome([replica], [member] if isinstance(member, Member) else member)
@@ -142,6 +143,7 @@ class AsyncReplicaSet:
         except BaseException:
             for member in members:
                 _close(member)
+            copy.path.unlink(missing_ok=True)
             raise
         return members
 
@@ -152,7 +154,12 @@ class AsyncReplicaSet:
         generation.number += 1
         path = Path(generation.folder.name) / f"snapshot-{generation.number}.duckdb"
         plan = copy_plan(replica, path, time_zone=self._place.time_zone)
-        return _Copy(path), copy_postgres(plan, replica.tables, copy_statements, self._redact)
+        try:
+            catalogue = copy_postgres(plan, replica.tables, copy_statements, self._redact)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return _Copy(path), catalogue
 
     # ------------------------------------------------------------------------------- borrowing
 
@@ -179,7 +186,7 @@ class AsyncReplicaSet:
         if slot is not None:
             return slot
         try:
-            return await waiter.wait(Deadline.after(self._timeout).remaining())
+            return await waiter.wait(self._timeout)
         except BaseException as error:
             self._abandon(waiter)
             if isinstance(error, TimeoutError):

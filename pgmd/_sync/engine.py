@@ -41,7 +41,6 @@ Other = TypeVar("Other")
 
 _log = logging.getLogger("pgmd.route")
 
-_MOST_TEXTS = 4096
 # How often (seconds) live replicas look for schema changes made elsewhere.
 _REREAD_EVERY = 30.0
 
@@ -109,9 +108,7 @@ class Engine:
             self.endpoint.open()
         self._profile = self.endpoint.profile if self.endpoint is not None else _ALONE
         self._time_zone = _zone(self._profile.time_zone)
-        self.replicas.open(
-            time_zone=self._profile.time_zone, dialect=self._profile.dialect, position=0
-        )
+        self.replicas.open(time_zone=self._profile.time_zone, dialect=self._profile.dialect)
         if self.endpoint is None and not self.replicas.members:
             raise self.replicas.none_opened()
         self._survey()

@@ -121,6 +121,10 @@ class Session(Generic[Row]):
                     return result
                 decision = result
             return self._on_endpoint(request, decision)
+        except psycopg.Error as error:
+            # What may have had an effect says so already; the rest was a read or was not sent.
+            annotate(error, is_read=True)
+            raise
         finally:
             self._busy.release()
 
@@ -383,7 +387,7 @@ class Session(Generic[Row]):
                 slot, run, request.text, values, lambda answer: engine.load(request, answer, shape)
             )
         except Interrupted as error:
-            raise annotate(from_duckdb(error, engine.redact), is_read=True) from None
+            raise from_duckdb(error, engine.redact) from None
         except (Inexact, NotBound, NotDescribed, NotOneStatement, DuckError) as error:
             return self._elsewhere(engine.setback(request.text, error), asked, error)
         finally:
@@ -427,9 +431,9 @@ class Session(Generic[Row]):
         if asked is not Route.REPLICA and self._block is None and self._engine.endpoint is not None:
             return decision
         if isinstance(error, DuckError):
-            raise annotate(from_duckdb(error, self._engine.redact), is_read=True) from None
+            raise from_duckdb(error, self._engine.redact) from None
         if isinstance(error, NotDescribed):
-            raise annotate(error.reason, is_read=True) from None
+            raise error.reason from None
         raise _refusal(decision) from error
 
     # ------------------------------------------------------------------------------- blocks

@@ -83,11 +83,11 @@ def _check_text(value: str) -> str:
 # Text whose type is up to its context: PostgreSQL reads it as the type of the other operand, and
 # so does DuckDB, but the two read some texts differently or only one can (`int = '1.5'` is true
 # for 2 in DuckDB). These are read alike:
-_READ_ALIKE = re.compile(
-    r"(?a)-?\d{1,18}"
-    r"|(?!0000)\d{4}-\d\d-\d\d([ T]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?)?"
-    r"|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-)
+_WHOLE = r"-?\d{1,18}"
+_DATE = r"(?!0000)\d{4}-\d\d-\d\d"
+_TIME = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?"
+_UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_READ_ALIKE = re.compile(rf"(?a){_WHOLE}|{_DATE}([ T]{_TIME})?|{_UUID}")
 # And these DuckDB may read as a number, date, time, list or JSON; a backslash is an escape to it
 # where PostgreSQL reads hexadecimal digits.
 _MAY_DIFFER = re.compile(
@@ -112,14 +112,17 @@ def _dump_text_as(value: str, oid: int) -> str:
 
 
 _TEXT_OIDS = (25, 1043)
-_WHOLE = re.compile(r"-?\d{1,18}")
 _NEVER = re.compile(r"(?!)")
 # What both sides read alike as a type that is not text.
 _READ_ALIKE_AS = {
-    **dict.fromkeys((20, 21, 23), _WHOLE),
-    1082: re.compile(r"\d{4}-\d\d-\d\d"),
-    **dict.fromkeys((1114, 1184), re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?")),
-    2950: re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
+    oid: re.compile(rf"(?a){pattern}")
+    for oids, pattern in (
+        ((20, 21, 23), _WHOLE),
+        ((1082,), _DATE),
+        ((1114, 1184), f"{_DATE} {_TIME}"),
+        ((2950,), _UUID),
+    )
+    for oid in oids
 }
 
 

@@ -13,7 +13,6 @@ from typing import Any, Final, Generic, TypeVar
 T = TypeVar("T")
 
 ASYNC: Final = True
-# A query that has not started yet forgets an interrupt, so it is repeated this often (seconds).
 _INTERRUPT_EVERY = 0.05
 
 # State changes between two awaits cannot be interleaved.
@@ -58,21 +57,35 @@ class Executor:
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            await _stop(future, interrupt)
+            # Repeated: a query that has not started yet forgets an interrupt.
+            await _ended(future, interrupt, _INTERRUPT_EVERY)
             raise
 
     async def close(self) -> None:
         await asyncio.to_thread(self._threads.shutdown)
 
 
-async def _stop(future: asyncio.Future[Any], interrupt: Callable[[], None]) -> None:
-    # The thread uses the cursor until it ends, so a second cancellation must not end the wait.
+async def _ended(
+    future: asyncio.Future[Any],
+    nudge: Callable[[], None] = lambda: None,
+    every: float | None = None,
+) -> None:
+    """Wait until *future* has ended, whatever with; *nudge* it *every* so many seconds.
+
+    What it uses is in use until then, so a cancellation of the caller does not end the wait; it
+    is raised afterwards.
+    """
+    kept: asyncio.CancelledError | None = None
     while not future.done():
-        interrupt()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([future], timeout=_INTERRUPT_EVERY)
+        nudge()
+        try:
+            await asyncio.wait([future], timeout=every)
+        except asyncio.CancelledError as error:
+            kept = error
     if not future.cancelled():
         future.exception()
+    if kept is not None:
+        raise kept
 
 
 class Job(Generic[T]):
@@ -87,11 +100,7 @@ class Job(Generic[T]):
     async def stop(self) -> None:
         """Cancel it and wait until it has ended, whatever it ended with."""
         self._task.cancel()
-        while not self._task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.exception()
+        await _ended(self._task)
 
 
 class Jobs:
@@ -117,10 +126,11 @@ class Jobs:
 
     async def close(self) -> None:
         """Cancel what still runs and wait for its end."""
-        for job in self._running:
-            job._task.cancel()
-        while self._running:
-            await self._running.pop().stop()
+        tasks = [job._task for job in self._running]
+        self._running.clear()
+        for task in tasks:
+            task.cancel()
+        await _ended(asyncio.gather(*tasks, return_exceptions=True))
 
 
 class Ticker:

@@ -41,7 +41,7 @@ from .grammar import (
 from .lexer import Kind, Token, Unreadable, tokens
 from .portable import disagreement
 
-__all__ = ["Fact", "Statement", "analyse"]
+__all__ = ["Fact", "Statement", "analyse", "parenthesised"]
 
 _CACHED_CHARS = 16_384
 _CACHED_TEXTS = 4096
@@ -81,6 +81,11 @@ class Statement:
         # A transaction that is committed as text may have changed it before.
         changes = unknown or bool(facts & (Fact.DDL | Fact.TRANSACTION))
         object.__setattr__(self, "changes_schema", changes)
+
+
+def parenthesised(sql: str) -> str:
+    """One statement as a subquery. On lines of its own: a comment may stand at its end."""
+    return f"(\n{sql.rstrip().rstrip(';')}\n)"
 
 
 def analyse(sql: str) -> Statement:

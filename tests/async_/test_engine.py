@@ -106,8 +106,9 @@ async def test_wrong_parameters_are_refused_before_anything_is_sent(
 ) -> None:
     async with await pgmd.connect_async(dsn, replicas=1) as engine, engine.session() as s:
         for view in (s, s.endpoint, s.replica):
-            with pytest.raises(psycopg.ProgrammingError, match=message):
+            with pytest.raises(psycopg.ProgrammingError, match=message) as caught:
                 await view.execute(query, params)
+            assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
         assert engine.stats()["routed"] == {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import psycopg
@@ -9,6 +10,7 @@ import pytest
 
 import pgmd
 from pgmd import Query, Route
+from pgmd.runtime import aio as runtime
 
 from .helpers import until
 
@@ -92,3 +94,29 @@ async def test_fan_out_needs_a_session_without_an_open_block(dsn: str) -> None:
         await s.execute("SET statement_timeout = 0")
         with pytest.raises(pgmd.UsageError, match="pinned"):
             await s.gather([Query("SELECT 1")])
+
+
+if runtime.ASYNC:
+
+    async def test_a_cancellation_while_jobs_are_stopped_is_not_swallowed() -> None:
+        stubborn, resting = asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                resting.set()
+                await stubborn.wait()
+
+        jobs = runtime.Jobs(2)
+        running = [jobs.start(work, print) for _ in range(2)]
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(jobs.close())
+        await resting.wait()
+        closing.cancel()
+        await asyncio.sleep(0)
+        assert not closing.done()
+        stubborn.set()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert all(job._task.done() for job in running)

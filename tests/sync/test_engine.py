@@ -107,8 +107,9 @@ def test_wrong_parameters_are_refused_before_anything_is_sent(
 ) -> None:
     with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
         for view in (s, s.endpoint, s.replica):
-            with pytest.raises(psycopg.ProgrammingError, match=message):
+            with pytest.raises(psycopg.ProgrammingError, match=message) as caught:
                 view.execute(query, params)
+            assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
         assert engine.stats()["routed"] == {}
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 
 import pgmd
 from pgmd import Query, Route
+from pgmd.runtime import threads as runtime
 
 from .helpers import until
 
