@@ -13,21 +13,27 @@ _TRY_AGAIN = frozenset({"40001", "40P01", "55P03", "53300", "57P03"})
 
 
 def annotate(
-    error: psycopg.Error, *, is_read: bool, lost: bool = False, in_transaction: bool = False
+    error: psycopg.Error,
+    *,
+    is_read: bool,
+    lost: bool = False,
+    in_transaction: bool = False,
+    executed: bool = False,
 ) -> psycopg.Error:
     """Set `outcome` and `retryable` on what a driver raised; return it.
 
+    *executed*: the server had done its work, and what it returned could not be read.
     *lost*: the connection died, so the answer may have. A server rolls an open transaction back
     when that happens, so only a write outside one, or a COMMIT, is in doubt.
     """
     if hasattr(error, "outcome"):
         return error
-    applied = (
-        Outcome.UNKNOWN if lost and not is_read and not in_transaction else Outcome.NOT_APPLIED
-    )
+    outcome = Outcome.NOT_APPLIED
+    if not is_read and not in_transaction:
+        outcome = Outcome.APPLIED if executed else Outcome.UNKNOWN if lost else outcome
     facts: Any = error
-    facts.outcome = applied
-    facts.retryable = applied is Outcome.NOT_APPLIED and (
+    facts.outcome = outcome
+    facts.retryable = outcome is Outcome.NOT_APPLIED and (
         error.sqlstate in _TRY_AGAIN or (lost and is_read)
     )
     return error

@@ -316,18 +316,30 @@ class AsyncSession(Generic[Row]):
             connection = await engine.lend()
         write = None if statement.is_read else self._begin_write(block)
         self._running = connection
+        executed = False
         try:
             cursor = await connection.execute(request.query, request.params)
+            executed = True
             # A cursor without a result set has no row number.
             rows = await cursor.fetchall() if cursor.rownumber is not None else None
             if lent and statement.pins:
                 self._pinned, self._pin_reason = connection, statement.why
+            result: Result[Any] = Result(
+                rows,
+                cursor,
+                decision,
+                seconds=now() - began,
+                rowcount=cursor.rowcount,
+                statusmessage=cursor.statusmessage,
+                row_factory=request.row_factory,
+            )
         except psycopg.Error as error:
             annotate(
                 error,
                 is_read=statement.is_read,
                 lost=connection.broken,
                 in_transaction=block is not None,
+                executed=executed,
             )
             raise
         finally:
@@ -343,15 +355,7 @@ class AsyncSession(Generic[Row]):
         if statement.changes_schema:
             await self._schema_changed(block)
         engine.count(decision)
-        return Result(
-            rows,
-            cursor,
-            decision,
-            seconds=now() - began,
-            rowcount=cursor.rowcount,
-            statusmessage=cursor.statusmessage,
-            row_factory=request.row_factory,
-        )
+        return result
 
     def _begin_write(self, block: Block | None) -> int | None:
         if block is None:

@@ -177,6 +177,25 @@ async def test_psycopgs_row_factories_work_on_both_routes(dsn: str, factory: Any
         assert [repr(row) for row in replica] == [repr(row) for row in endpoint]
 
 
+async def test_a_write_whose_rows_cannot_be_read_was_applied(dsn: str) -> None:
+    async with await pgmd.connect_async(dsn) as engine, engine.session() as s:
+        await s.execute("CREATE TABLE t (d date)")
+        insert = "INSERT INTO t VALUES ('infinity') RETURNING d"
+        with pytest.raises(psycopg.DataError) as unloadable:
+            await s.execute(insert)
+        with pytest.raises(psycopg.Error) as unmade:
+            await s.execute(
+                "INSERT INTO t VALUES (NULL) RETURNING d AS a, d AS a", row_factory=namedtuple_row
+            )
+        for caught in (unloadable, unmade):
+            assert caught.value.outcome is pgmd.Outcome.APPLIED  # type: ignore[attr-defined]
+        async with s.transaction():
+            with pytest.raises(psycopg.DataError) as inside:
+                await s.execute(insert)
+        assert inside.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
+        assert (await s.execute("SELECT count(*) FROM t")).fetchone() == (3,)
+
+
 async def test_fetches_are_pep_249s(dsn: str) -> None:
     async with await pgmd.connect_async(dsn, replicas=1) as engine, engine.session() as s:
         await s.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 7) AS n")

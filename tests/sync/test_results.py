@@ -176,6 +176,25 @@ def test_psycopgs_row_factories_work_on_both_routes(dsn: str, factory: Any) -> N
         assert [repr(row) for row in replica] == [repr(row) for row in endpoint]
 
 
+def test_a_write_whose_rows_cannot_be_read_was_applied(dsn: str) -> None:
+    with pgmd.connect(dsn) as engine, engine.session() as s:
+        s.execute("CREATE TABLE t (d date)")
+        insert = "INSERT INTO t VALUES ('infinity') RETURNING d"
+        with pytest.raises(psycopg.DataError) as unloadable:
+            s.execute(insert)
+        with pytest.raises(psycopg.Error) as unmade:
+            s.execute(
+                "INSERT INTO t VALUES (NULL) RETURNING d AS a, d AS a", row_factory=namedtuple_row
+            )
+        for caught in (unloadable, unmade):
+            assert caught.value.outcome is pgmd.Outcome.APPLIED  # type: ignore[attr-defined]
+        with s.transaction():
+            with pytest.raises(psycopg.DataError) as inside:
+                s.execute(insert)
+        assert inside.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
+        assert (s.execute("SELECT count(*) FROM t")).fetchone() == (3,)
+
+
 def test_fetches_are_pep_249s(dsn: str) -> None:
     with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
         s.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 7) AS n")

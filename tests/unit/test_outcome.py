@@ -22,6 +22,8 @@ from pgmd.outcome import annotate
             Outcome.NOT_APPLIED,
             False,
         ),
+        (psycopg.DataError(), {"is_read": False, "executed": True}, Outcome.APPLIED, False),
+        (psycopg.DataError(), {"is_read": True, "executed": True}, Outcome.NOT_APPLIED, False),
         (
             psycopg.errors.AdminShutdown(),
             {"is_read": False, "lost": True},
