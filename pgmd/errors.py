@@ -12,6 +12,7 @@ catches both. Every error that leaves a `Session` carries `outcome` and `retryab
          ├─ RoutingError (also psycopg.NotSupportedError)
          ├─ ParityError (also psycopg.NotSupportedError)
          ├─ ReplicaError (also psycopg.OperationalError)
+         ├─ LocalError (also psycopg.OperationalError)
          ├─ PoolTimeout (also psycopg_pool.PoolTimeout, TimeoutError)
          ├─ PoolFull (also psycopg_pool.TooManyRequests)
          └─ PoolClosed (also psycopg_pool.PoolClosed)
@@ -86,6 +87,12 @@ class ReplicaError(Error, psycopg.OperationalError):
 
     __module__ = _OURS
     retryable: bool = True
+
+
+class LocalError(Error, psycopg.OperationalError):
+    """The local endpoint cannot start: its file or port is in use. The message says by whom."""
+
+    __module__ = _OURS
 
 
 class PoolTimeout(Error, psycopg_pool.PoolTimeout, TimeoutError):

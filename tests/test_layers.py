@@ -21,10 +21,14 @@ FORBIDDEN_IN_PURE = {
     "psycopg_pool",
 }
 # The drivers, and who may speak to them.
-DUCKDB = {"duck", "parity/load", "parity/dump", "parity/errors", "sql/lexer"}
+DUCKDB = {
+    "duck", "parity/load", "parity/dump", "parity/errors", "sql/lexer",
+    "local/backend", "local/conversation", "local/database", "local/server", "local/values",
+}  # fmt: skip
 PSYCOPG = {
     "errors", "config", "conninfo", "outcome", "query", "result", "shape", "sql/params", "parity/load",
     "parity/dump", "parity/errors", "parity/types",
+    "local/backend", "local/conversation", "local/copying", "local/server", "local/values",
     "_async/endpoint", "_async/engine", "_async/session", "_async/blocks",
     "_sync/endpoint", "_sync/engine", "_sync/session", "_sync/blocks",
 }  # fmt: skip
@@ -38,6 +42,7 @@ ORDER = [
     {"result", "duck"},
     {"shape"},
     {"knowledge"},
+    {"local"},
     {"runtime"},
     {"_async", "_sync"},
     {"__init__"},

@@ -1,0 +1,150 @@
+"""COPY through a client's connection, in PostgreSQL's text and csv formats."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg import _copy_base
+from psycopg.adapt import Transformer
+
+if TYPE_CHECKING:
+    from .backend import Answer
+
+_SLICE = 2048
+_ROWS_AN_INSERT = 200
+
+
+class BadCopy(Exception):
+    """Options or data that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    is_csv: bool = False
+    header: bool = False
+    delimiter: str = "\t"
+    null: str = "\\N"
+
+
+def _read_options(text: str) -> _Options:
+    """`WITH (FORMAT csv, HEADER)` and the older `CSV HEADER`. Raises BadCopy."""
+    words = re.findall(r"'(?:[^']|'')*'|\w+", re.sub(r"(?i)^\s*with\b", "", text))
+    given: dict[str, str] = {}
+    previous = ""
+    for word in words:
+        name = word.lower()
+        if word.startswith("'"):
+            given[previous] = word[1:-1].replace("''", "'")
+        elif name in ("csv", "text", "binary"):
+            given["format"] = name
+        elif name in ("true", "on", "false", "off") and previous == "header":
+            given["header"] = name
+        elif name in ("format", "header", "delimiter", "null", "as"):
+            given.setdefault(name, "")
+        else:
+            raise BadCopy(f"COPY option {word!r} is not known: format, header, delimiter, null")
+        previous = previous if name == "as" else name
+    if given.get("format") == "binary":
+        raise BadCopy("COPY in the binary format is not supported: use csv or text")
+    is_csv = given.get("format") == "csv"
+    return _Options(
+        is_csv,
+        header=given.get("header", "off") not in ("off", "false"),
+        delimiter=given.get("delimiter") or ("," if is_csv else "\t"),
+        null=given.get("null", "" if is_csv else "\\N"),
+    )
+
+
+class CopyOut:
+    """A result on its way to a client's COPY."""
+
+    def __init__(self, options: str, answer: Answer) -> None:
+        self._options = _read_options(options)
+        self._answer = answer
+        self.count = 0
+
+    @property
+    def columns(self) -> int:
+        return len(self._answer.columns or ())
+
+    def chunks(self) -> Iterator[bytes]:
+        """The data, a slice of rows at a time."""
+        if self._options.header:
+            yield self._write([[column.name for column in self._answer.columns or ()]])
+        while rows := self._answer.values(_SLICE):
+            self.count += len(rows)
+            yield self._write(rows)
+
+    def _write(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        if self._options.is_csv:
+            return self._write_csv(rows)
+        out, transformer = bytearray(), Transformer()
+        for row in rows:
+            _copy_base.format_row_text(tuple(row), transformer, out)
+        return bytes(out)
+
+    def _write_csv(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        out = io.StringIO()
+        writer = csv.writer(out, delimiter=self._options.delimiter, lineterminator="\n")
+        for row in rows:
+            writer.writerow([self._options.null if v is None else _written(v) for v in row])
+        return out.getvalue().encode()
+
+
+def _written(value: Any) -> Any:
+    return ("t" if value else "f") if isinstance(value, bool) else value
+
+
+class CopyIn:
+    """What a client's COPY has sent so far. It is inserted when all of it is there."""
+
+    def __init__(self, options: str, target: str, columns: int) -> None:
+        self._options = _read_options(options)
+        self._target = target
+        self._data = io.BytesIO()
+        self.columns = columns
+        self.count = 0
+
+    def feed(self, data: bytes) -> None:
+        self._data.write(data)
+
+    def inserts(self) -> Iterator[tuple[str, list[object]]]:
+        """INSERT statements and their values. Raises BadCopy."""
+        rows = list(self._rows())
+        self.count = len(rows)
+        for start in range(0, len(rows), _ROWS_AN_INSERT):
+            part = rows[start : start + _ROWS_AN_INSERT]
+            marks = f"({', '.join('?' * self.columns)})"
+            text = f"INSERT INTO {self._target} VALUES {', '.join([marks] * len(part))}"
+            yield text, [value for row in part for value in row]
+
+    def _rows(self) -> Iterator[Sequence[object]]:
+        number = 0
+        for number, row in enumerate(self._split(), 1):
+            if len(row) != self.columns:
+                raise BadCopy(f"COPY line {number}: {len(row)} values for {self.columns} columns")
+            yield row
+
+    def _split(self) -> Iterator[Sequence[object]]:
+        text = self._data.getvalue()
+        if self._options.is_csv:
+            rows = csv.reader(io.StringIO(text.decode()), delimiter=self._options.delimiter)
+            if self._options.header:
+                next(rows, None)
+            null = self._options.null
+            return ([None if v == null else v for v in row] for row in rows if row)
+        transformer = Transformer()
+        lines = text.splitlines(keepends=True)
+        return (
+            [
+                None if v is None else bytes(v).decode()
+                for v in _copy_base.parse_row_text(line, transformer)
+            ]
+            for line in lines
+            if line.rstrip() != rb"\."
+        )
