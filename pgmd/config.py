@@ -7,6 +7,8 @@ are never in a message or a repr.
 from __future__ import annotations
 
 import re
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +43,9 @@ class Endpoint:
     (seconds to wait for one), `max_waiting` (0: no bound), `max_lifetime` and `max_idle` (seconds)
     mean what they mean in psycopg_pool. `connect_timeout` is in seconds.
 
+    Instead of a conninfo, `file` names a DuckDB file that the engine itself serves while it is
+    open, through `pgmd.local.LocalEndpoint` with `file_options`.
+
     Raises `ConfigurationError` for a conninfo that libpq cannot parse, a size or time that makes
     no sense, or an `sslmode` that could send a MotherDuck token in plain text (a plaintext attempt
     there does not fail, it hangs).
@@ -56,6 +61,8 @@ class Endpoint:
     max_idle: float = 600.0
     connect_timeout: int = 10
     application_name: str = "pgmd"
+    file: str | Path | None = None
+    file_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         options = parse_conninfo(self.conninfo)
@@ -73,6 +80,21 @@ class Endpoint:
             "password: given both in the conninfo and as a setting; give it once",
         )
         check_tls(options)
+        self._check_file()
+
+    def _check_file(self) -> None:
+        require(
+            self.file is None or not self.conninfo,
+            "file: an endpoint has a conninfo or a file, not both",
+        )
+        require(self.file is not None or not self.file_options, "file_options: there is no file")
+        if self.file is not None and self.password is None:
+            # Other users of this machine can reach a port on 127.0.0.1, too.
+            object.__setattr__(self, "password", secrets.token_urlsafe())
+
+    def served_at(self, conninfo: str) -> Endpoint:
+        """These settings for the file, once it is served there; *conninfo* has the password."""
+        return replace(self, conninfo=conninfo, password=None, file=None, file_options={})
 
     @classmethod
     def motherduck(
@@ -144,7 +166,8 @@ class Endpoint:
         where = " ".join(
             f"{k}={shown[k]}" for k in ("host", "port", "dbname", "user") if k in shown
         )
-        return f"<Endpoint {where or 'libpq defaults'} max_size={self.max_size}>"
+        where = f"file={self.file}" if self.file is not None else where or "libpq defaults"
+        return f"<Endpoint {where} max_size={self.max_size}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +178,8 @@ class Replica:
       connection on one duckling; `inactivity_ttl` (such as `15m`) is how long DuckDB keeps the
       instance after it was closed.
     - `file`: a DuckDB database file, attached read-only.
+    - `local`: a DuckDB database file that a local endpoint serves; what is read is its newest
+      snapshot, moved on by `engine.publish()` or every `refresh` seconds.
     - `postgres`: a libpq URL or keyword string. `mode="live"` reads it through DuckDB's `postgres`
       extension, always fresh; `mode="snapshot"` reads a columnar copy of `tables` (all tables when
       empty), moved on by `engine.publish()` or every `refresh` seconds.
@@ -165,6 +190,7 @@ class Replica:
 
     motherduck: str | None = None
     file: str | Path | None = None
+    local: str | Path | None = None
     postgres: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
@@ -180,10 +206,12 @@ class Replica:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tables", tuple(self.tables))
-        sources = [n for n in ("motherduck", "file", "postgres") if getattr(self, n) is not None]
+        kinds = ("motherduck", "file", "local", "postgres")
+        sources = [name for name in kinds if getattr(self, name) is not None]
         require(
             len(sources) == 1,
-            f"a replica has exactly one source, motherduck=, file= or postgres=; got {sources}",
+            "a replica has exactly one source, motherduck=, file=, local= or postgres=; "
+            f"got {sources}",
         )
         self._check_motherduck()
         self._check_postgres()
@@ -219,8 +247,12 @@ class Replica:
             "mode='snapshot': only a replica with postgres= takes it",
         )
         require(
-            self.mode == "snapshot" or (not self.tables and self.refresh is None),
-            "tables and refresh: only a replica with mode='snapshot' takes them",
+            self.mode == "snapshot" or not self.tables,
+            "tables: only a replica with mode='snapshot' takes them",
+        )
+        require(
+            self.mode == "snapshot" or self.local is not None or self.refresh is None,
+            "refresh: only a replica with mode='snapshot' or local= takes it",
         )
         require(
             self.refresh is None or self.refresh > 0,

@@ -50,9 +50,36 @@ class Profile:
             return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
         return "BEGIN TRANSACTION READ ONLY"
 
+    def refusal(self, verb: str, words: frozenset[str]) -> str | None:
+        """What a statement that begins with *verb* needs and this endpoint lacks, and what to do
+        instead; None when it may be sent. Source: DuckDB's grammar, and github.com/hrl20/metabase,
+        PLAN.md, for COPY."""
+        if self.dialect is Dialect.POSTGRES:
+            return None
+        if verb == "COPY" and "stdin" in words:
+            return "COPY ... FROM STDIN: INSERT many rows at once, or read a remote file in a query"
+        if verb in ("BEGIN", "START") and words & {"isolation", "deferrable"}:
+            return f"{verb} with an isolation level: there is one, snapshot isolation; leave it out"
+        if verb == "ROLLBACK" and "to" in words:
+            verb = "SAVEPOINT"
+        if verb in ("DISCARD", "DEALLOCATE", "CLOSE", "RESET") and "all" in words:
+            return f"{verb} ALL: close the session, and its connection is not handed on"
+        return _LACKING.get(verb)
+
     @property
     def has_savepoints(self) -> bool:
         return self.dialect is Dialect.POSTGRES
+
+
+_SAVEPOINT = "SAVEPOINT: use one transaction() for all of it"
+_CURSOR = "cursors in SQL: execute the query itself"
+_LISTEN = "LISTEN and NOTIFY: poll a table, or use a message broker"
+_LACKING = {
+    **dict.fromkeys(("SAVEPOINT", "RELEASE"), _SAVEPOINT),
+    **dict.fromkeys(("DECLARE", "FETCH", "MOVE"), _CURSOR),
+    **dict.fromkeys(("LISTEN", "UNLISTEN", "NOTIFY"), _LISTEN),
+    "LOCK": "LOCK: a transaction that conflicts with another fails; try it again",
+}
 
 
 def recognise(row: Any, *, is_motherduck: bool, reports_transactions: bool) -> Profile:

@@ -13,8 +13,8 @@ from .cache import Cache
 from .duck import Answer
 from .parity import Inexact, RowLoader, describe, row_loader
 from .query import Request
-from .result import Column
-from .sql import parenthesised
+from .result import Column, Described
+from .sql import Fact, Statement, parenthesised
 
 _MOST = 4096
 
@@ -104,6 +104,18 @@ class Shapes:
             Column(name, *describe(kind)) for name, kind in zip(names, types, strict=True)
         ]
         return _Entry(description, columns, loader)
+
+
+def uncounted(
+    statement: Statement, rows: list[Any], cursor: Described
+) -> tuple[list[Any] | None, int]:
+    """Rows and row count of a statement that is no query: DuckDB's own result of an UPDATE is a
+    row with a count, and a wire server may pass it on (github.com/hrl20/metabase, FIXES.md)."""
+    is_query = Fact.READS in statement.facts or "returning" in statement.words
+    names = [column.name for column in cursor.description or ()]
+    if is_query or len(rows) > 1 or names not in (["Count"], ["Success"]):
+        return rows, len(rows)
+    return None, rows[0][0] if rows and names == ["Count"] else -1
 
 
 def key(request: Request) -> Any:

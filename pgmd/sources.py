@@ -108,6 +108,8 @@ def file_plan(
     """Plan how to read a DuckDB file. Instances share a file only when each attaches it: opening
     the same path twice in one process would give the same instance."""
     alias = path.stem if path.stem not in ("memory", "system", "temp") else f"{path.stem}_file"
+    if replica.local is not None:
+        alias = database_of(replica.local)
     if schemas:
         alias = ALIAS
     return Plan(
@@ -200,6 +202,16 @@ def search_path(alias: str, schemas: Iterable[str]) -> tuple[str, ...]:
     """The statement that makes unqualified names of a new cursor mean these schemas."""
     path = ",".join(f"{identifier(alias)}.{identifier(schema)}" for schema in schemas)
     return (f"SET search_path = {literal(path)}",)
+
+
+def database_of(file: str | Path) -> str:
+    """What DuckDB calls the database in a file."""
+    return Path(file).stem
+
+
+def published_as(replica: Replica) -> str | None:
+    """The database whose snapshots a replica reads; None when it does not read any."""
+    return database_of(replica.local) if replica.local is not None else replica.motherduck
 
 
 def publish_statement(database: str | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
@@ -69,7 +69,12 @@ _SETTINGS: dict[str, Any] = {
     "connect_timeout": _number,
     "application_name": _text,
 }
-_POOL_SETTINGS = frozenset(f.name for f in fields(Endpoint)) - {"conninfo", "password"}
+_POOL_SETTINGS = frozenset(f.name for f in fields(Endpoint)) - {
+    "conninfo",
+    "password",
+    "file",
+    "file_options",
+}
 _REPLICA_SETTINGS = {
     "replica_mode": "mode",
     "tables": "tables",
@@ -79,6 +84,9 @@ _REPLICA_SETTINGS = {
     "memory_limit": "memory_limit",
     "inactivity_ttl": "inactivity_ttl",
 }
+_Split = Callable[[str], tuple[str, dict[str, Any]]]
+_Build = Callable[[str, dict[str, Any]], Settings]
+_LOCAL_REPLICAS = 2
 _MOTHERDUCK_ONLY = ("region", "token", "read_scaling_token", "session_name", "inactivity_ttl")
 # In a postgresql:// URL these are libpq's own words.
 _LIBPQ_WORDS = frozenset({"host", "password", "connect_timeout", "application_name"})
@@ -101,24 +109,21 @@ def from_url(
     url = url or environ.get("PGMD_ENDPOINT")
     require(
         bool(url),
-        "nothing to connect to: give a URL such as postgresql://… or motherduck://…, "
-        "or set PGMD_ENDPOINT",
+        "nothing to connect to: give a URL such as postgresql://…, motherduck://… or "
+        "local:./app.duckdb, or set PGMD_ENDPOINT",
     )
     assert url is not None
     scheme = _scheme(url)
     given = _environment(environ, scheme)
-    if scheme == "motherduck":
-        database, found = _split_motherduck(url)
-    else:
-        database, found = _split_postgres(url)
+    split, build = _SCHEMES[scheme]
+    target, found = split(url)
     given |= _merge(found, _known(keywords, "keyword"))
-    build = _motherduck_settings if scheme == "motherduck" else _postgres_settings
-    return build(database, given)
+    return build(target, given)
 
 
 def _scheme(url: str) -> str:
     scheme, colon, _ = url.partition(":")
-    if colon and scheme == "motherduck":
+    if colon and scheme in ("motherduck", "local"):
         return scheme
     if "://" not in url and "=" in url:
         # libpq's keyword form, `host=h dbname=db`.
@@ -128,7 +133,7 @@ def _scheme(url: str) -> str:
     # The URL may hold a secret: only its scheme may be shown.
     shown = scheme if colon and re.fullmatch(r"[a-z]{1,12}", scheme) else "none"
     raise ConfigurationError(
-        f"URL scheme {shown!r} is not known; expected postgresql:// or motherduck://"
+        f"URL scheme {shown!r} is not known; expected postgresql://, motherduck:// or local:"
     )
 
 
@@ -197,6 +202,16 @@ def _split_motherduck(url: str) -> tuple[str, dict[str, Any]]:
     return unquote(parts.netloc), _known(dict(query), "URL parameter")
 
 
+def _split_local(url: str) -> tuple[str, dict[str, Any]]:
+    parts, query = _split_query(url)
+    path = unquote(parts.path)
+    require(
+        bool(path) and not parts.netloc and not path.startswith(":") and not path.endswith("/"),
+        "malformed URL: expected local:<file>, such as local:./app.duckdb",
+    )
+    return path, _known(dict(query), "URL parameter")
+
+
 def _split_postgres(url: str) -> tuple[str, dict[str, Any]]:
     if "://" not in url:
         return url, {}
@@ -257,6 +272,22 @@ def _postgres_settings(conninfo: str, given: dict[str, Any]) -> Settings:
     )
     replicas = tuple(Replica(postgres=conninfo, password=password, **options) for _ in range(count))
     return _settings(endpoint, replicas, given)
+
+
+def _local_settings(path: str, given: dict[str, Any]) -> Settings:
+    for name in (*_MOTHERDUCK_ONLY, "host", "replica_mode", "tables"):
+        require(name not in given, f"{name}: a local: URL does not take it")
+    endpoint = Endpoint(file=path, password=given.get("password"), **_pool_settings(given))
+    count = _count(given.get("replicas", _LOCAL_REPLICAS))
+    replicas = tuple(Replica(local=path, **_replica_settings(given)) for _ in range(count))
+    return _settings(endpoint, replicas, given)
+
+
+_SCHEMES: dict[str, tuple[_Split, _Build]] = {
+    "motherduck": (_split_motherduck, _motherduck_settings),
+    "local": (_split_local, _local_settings),
+    "postgres": (_split_postgres, _postgres_settings),
+}
 
 
 def _settings(endpoint: Endpoint, replicas: tuple[Replica, ...], given: dict[str, Any]) -> Settings:

@@ -43,6 +43,7 @@ ORDER = [
     {"shape"},
     {"knowledge"},
     {"local"},
+    {"serving"},
     {"runtime"},
     {"_async", "_sync"},
     {"__init__"},

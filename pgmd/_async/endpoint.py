@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import select
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import psycopg_pool
@@ -19,6 +20,10 @@ from ..errors import NotSupportedError, PoolClosed, PoolFull, PoolTimeout
 from ..profile import PROBE, Dialect, Profile, recognise
 from ..redact import Redactor
 from ..runtime import aio as runtime
+from ..serving import make_local
+
+if TYPE_CHECKING:
+    from ..local import LocalEndpoint
 
 _log = logging.getLogger("pgmd.pool")
 
@@ -37,6 +42,7 @@ class AsyncEndpointPool:
 
     def __init__(self, settings: Endpoint, redact: Redactor) -> None:
         self._settings = settings
+        self._local: LocalEndpoint | None = None
         self._redact = redact
         self._pool: AsyncConnectionPool[AsyncPooled] | None = None
         self._profile: Profile | None = None
@@ -51,6 +57,8 @@ class AsyncEndpointPool:
 
         Raises psycopg.OperationalError when the server cannot be reached or refuses.
         """
+        if self._settings.file is not None:
+            await self._serve(self._settings.file)
         self._profile = await self._probe()
         settings = self._settings
         pool = AsyncConnectionPool(
@@ -69,6 +77,13 @@ class AsyncEndpointPool:
         )
         await pool.open()
         self._pool = pool
+
+    async def _serve(self, file: str | Path) -> None:
+        """Start the endpoint of a file; it ends with the pool."""
+        settings = self._settings
+        self._local = make_local(file, settings.password, settings.file_options)
+        await self._local.__aenter__()
+        self._settings = settings.served_at(self._local.dsn)
 
     async def lend(self, timeout: float | None = None) -> AsyncPooled:
         """Borrow a connection; wait up to *timeout* seconds.
@@ -121,6 +136,9 @@ class AsyncEndpointPool:
     async def close(self) -> None:
         if self._pool is not None:
             await self._pool.close()
+        local, self._local = self._local, None
+        if local is not None:
+            await local.__aexit__(None, None, None)
 
     def stats(self) -> dict[str, int]:
         """psycopg_pool's own counters."""

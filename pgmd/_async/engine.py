@@ -17,9 +17,9 @@ from typing_extensions import TypeVar
 
 from ..config import Consistency, Endpoint, Replica, Settings, check_consistency, named
 from ..duck import Answer, DuckError
-from ..errors import UsageError
+from ..errors import NotSupportedError, UsageError
 from ..knowledge import Knowledge
-from ..parity import Inexact, dump, is_write_refusal
+from ..parity import Inexact, dump, from_endpoint, is_write_refusal
 from ..profile import Dialect, Profile
 from ..query import Params, Request
 from ..redact import Redactor
@@ -29,7 +29,7 @@ from ..routing.freshness import Bookmark, WriteLog
 from ..routing.router import Site
 from ..runtime import aio as runtime
 from ..shape import Loaded, NotBound, NotDescribed, asking_for_parameters, describing
-from ..sources import publish_statement
+from ..sources import publish_statement, published_as
 from ..sql import Statement, analyse
 from ..urls import from_url
 from .endpoint import AsyncEndpointPool, AsyncPooled
@@ -107,6 +107,8 @@ class AsyncEngine:
             await self.endpoint.open()
         self._profile = self.endpoint.profile if self.endpoint is not None else _ALONE
         self._time_zone = _zone(self._profile.time_zone)
+        # There is a snapshot to open then, and it is as new as the engine.
+        await self._take_snapshots([r for r in self.settings.replicas if r.local is not None])
         await self.replicas.open(time_zone=self._profile.time_zone, dialect=self._profile.dialect)
         if self.endpoint is None and not self.replicas.members:
             raise self.replicas.none_opened()
@@ -226,16 +228,19 @@ class AsyncEngine:
 
     async def _publish(self) -> None:
         position = self.log.settled
-        databases = {r.motherduck for r in self.settings.replicas if r.motherduck is not None}
-        if self.endpoint is not None:
-            for database in sorted(databases):
-                connection = await self.endpoint.lend()
-                try:
-                    await connection.execute(publish_statement(database))
-                finally:
-                    await self.endpoint.give_back(connection)
+        await self._take_snapshots(self.settings.replicas)
         await self.replicas.publish(position)
         self._survey()
+
+    async def _take_snapshots(self, replicas: Sequence[Replica]) -> None:
+        if self.endpoint is None:
+            return
+        for database in sorted({name for r in replicas if (name := published_as(r)) is not None}):
+            connection = await self.endpoint.lend()
+            try:
+                await connection.execute(publish_statement(database))
+            finally:
+                await self.endpoint.give_back(connection)
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Counters: `endpoint` and `replicas` as psycopg_pool names them, `routed` by reason."""
@@ -348,6 +353,16 @@ class AsyncEngine:
     def load(self, request: Request, answer: Answer, shape: Sequence[Column] | None) -> Loaded:
         """Turn a replica's answer into the endpoint's values. Raises Inexact."""
         return self._knowledge.shapes.load(request, answer, shape)
+
+    def check_sendable(self, statement: Statement) -> None:
+        """Raise `NotSupportedError` for what the endpoint is known to lack."""
+        reason = self._profile.refusal(statement.why, statement.words)
+        if reason is not None:
+            raise NotSupportedError(f"a {self._profile.name} endpoint has no {reason}")
+
+    def explained(self, error: psycopg.Error) -> psycopg.Error:
+        """The error that PostgreSQL would have given, where the endpoint does not tell."""
+        return error if self.dialect is Dialect.POSTGRES else from_endpoint(error)
 
     async def lend(self) -> AsyncPooled:
         assert self.endpoint is not None

@@ -26,7 +26,7 @@ from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark, Freshness
 from ..routing.router import required, stale
 from ..runtime import aio as runtime
-from ..shape import NotBound, NotDescribed
+from ..shape import NotBound, NotDescribed, uncounted
 from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTransaction, Block
 from .endpoint import AsyncPooled, unsupported_savepoint
 from .fanout import fan_out
@@ -309,6 +309,8 @@ class AsyncSession(Generic[Row]):
     async def _on_endpoint(self, request: Request, decision: Decision) -> Result[Any]:
         engine, block = self._engine, self._block
         statement = engine.analyse(request.text)
+        if not statement.is_read:
+            engine.check_sendable(statement)
         connection = block.connection if block is not None else self._pinned
         lent = connection is None
         began = now()
@@ -324,24 +326,30 @@ class AsyncSession(Generic[Row]):
             rows = await cursor.fetchall() if cursor.rownumber is not None else None
             if lent and statement.pins:
                 self._pinned, self._pin_reason = connection, statement.why
+            rowcount = cursor.rowcount
+            if rows is not None and not statement.is_read:
+                rows, rowcount = uncounted(statement, rows, cursor)
             result: Result[Any] = Result(
                 rows,
                 cursor,
                 decision,
                 seconds=now() - began,
-                rowcount=cursor.rowcount,
+                rowcount=rowcount,
                 statusmessage=cursor.statusmessage,
                 row_factory=request.row_factory,
             )
         except psycopg.Error as error:
+            known = engine.explained(error)
             annotate(
-                error,
+                known,
                 is_read=statement.is_read,
                 lost=connection.broken,
                 in_transaction=block is not None,
                 executed=executed,
             )
-            raise
+            if known is error:
+                raise
+            raise known from error
         finally:
             # A connection that is being cancelled must not be handed on before that is over.
             with self._cancelling:
@@ -452,8 +460,11 @@ class AsyncSession(Generic[Row]):
                 yield
                 committing = True
         except psycopg.Error as error:
-            annotate(error, is_read=not committing, lost=block.connection.broken)
-            raise
+            known = self._engine.explained(error)
+            annotate(known, is_read=not committing, lost=block.connection.broken)
+            if known is error:
+                raise
+            raise known from error
         block.ended_well = True
 
     async def _end(self, block: Block) -> None:

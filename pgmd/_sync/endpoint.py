@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import logging
 import select
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import psycopg_pool
@@ -20,6 +21,10 @@ from ..errors import NotSupportedError, PoolClosed, PoolFull, PoolTimeout
 from ..profile import PROBE, Dialect, Profile, recognise
 from ..redact import Redactor
 from ..runtime import threads as runtime
+from ..serving import make_local
+
+if TYPE_CHECKING:
+    from ..local import LocalEndpoint
 
 _log = logging.getLogger("pgmd.pool")
 
@@ -38,6 +43,7 @@ class EndpointPool:
 
     def __init__(self, settings: Endpoint, redact: Redactor) -> None:
         self._settings = settings
+        self._local: LocalEndpoint | None = None
         self._redact = redact
         self._pool: ConnectionPool[Pooled] | None = None
         self._profile: Profile | None = None
@@ -52,6 +58,8 @@ class EndpointPool:
 
         Raises psycopg.OperationalError when the server cannot be reached or refuses.
         """
+        if self._settings.file is not None:
+            self._serve(self._settings.file)
         self._profile = self._probe()
         settings = self._settings
         pool = ConnectionPool(
@@ -70,6 +78,13 @@ class EndpointPool:
         )
         pool.open()
         self._pool = pool
+
+    def _serve(self, file: str | Path) -> None:
+        """Start the endpoint of a file; it ends with the pool."""
+        settings = self._settings
+        self._local = make_local(file, settings.password, settings.file_options)
+        self._local.__enter__()
+        self._settings = settings.served_at(self._local.dsn)
 
     def lend(self, timeout: float | None = None) -> Pooled:
         """Borrow a connection; wait up to *timeout* seconds.
@@ -119,6 +134,9 @@ class EndpointPool:
     def close(self) -> None:
         if self._pool is not None:
             self._pool.close()
+        local, self._local = self._local, None
+        if local is not None:
+            local.__exit__(None, None, None)
 
     def stats(self) -> dict[str, int]:
         """psycopg_pool's own counters."""

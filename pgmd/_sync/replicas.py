@@ -15,6 +15,7 @@ from ..clock import now
 from ..config import Replica
 from ..duck import Answer, Cursor, DuckError, Instance, Run, copy_postgres
 from ..errors import NotSupportedError, PoolClosed, PoolTimeout, ReplicaError
+from ..local.snapshots import newest
 from ..pooling import PoolState, Returned, Slot
 from ..profile import Dialect
 from ..redact import Redactor
@@ -117,11 +118,32 @@ class ReplicaSet:
                 self.failures.pop(member.name, None)
                 self._settle(lambda m=member: self._state.add(m, m.settings.max_size))  # type: ignore[misc]
 
-    def _open_one(self, replica: Replica) -> Member:
+    def _open_one(self, replica: Replica, position: int = 0) -> Member:
+        if replica.local is not None:
+            since = now()
+            instance = self._blocking(lambda: self._open_newest(replica))
+            return Member(replica, instance, Freshness(position, since), None)
         plan = open_plan(replica, time_zone=self._place.time_zone, dialect=self._place.dialect)
         instance = self._blocking(lambda: Instance(plan, self._redact))
         freshness = Freshness(LIVE if plan.live else 0)
         return Member(replica, instance, freshness, instance.catalogue)
+
+    def _open_newest(self, replica: Replica) -> Instance:
+        """An instance on the newest snapshot of a file that a local endpoint serves."""
+        assert replica.local is not None
+        file = Path(replica.local)
+        while path := newest(file):
+            place = self._place
+            plan = file_plan(replica, path, time_zone=place.time_zone, dialect=place.dialect)
+            try:
+                return Instance(plan, self._redact)
+            except ReplicaError:
+                # It may have been removed meanwhile, in favour of newer ones.
+                if path.exists():
+                    raise
+        raise ReplicaError(
+            f"no snapshot of {file} yet: run CREATE SNAPSHOT OF {file.stem} on its local endpoint"
+        )
 
     def _open_copies(self, group: Sequence[Replica], position: int) -> list[Member]:
         """Copy the database once, then open all of *group* on the copy."""
@@ -275,9 +297,16 @@ class ReplicaSet:
         for group in groups:
             self._replace(group, position)
         for member in self.members:
-            if member.settings.motherduck is not None:
+            if member.settings.local is not None:
+                self._reopen(member, position)
+            elif member.settings.motherduck is not None:
                 since = self._blocking(member.instance.refresh)
                 member.freshness = Freshness(position, since)
+
+    def _reopen(self, old: Member, position: int) -> None:
+        new = self._open_one(old.settings, position)
+        self._settle(lambda: self._state.add(new, new.settings.max_size))
+        self._settle(lambda: self._state.retire(old))
 
     def _replace(self, group: Sequence[Replica], position: int) -> None:
         names = {replica.name for replica in group}

@@ -27,7 +27,7 @@ from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark, Freshness
 from ..routing.router import required, stale
 from ..runtime import threads as runtime
-from ..shape import NotBound, NotDescribed
+from ..shape import NotBound, NotDescribed, uncounted
 from .blocks import Block, EndpointView, ReplicaView, Snapshot, Transaction
 from .endpoint import Pooled, unsupported_savepoint
 from .fanout import fan_out
@@ -308,6 +308,8 @@ class Session(Generic[Row]):
     def _on_endpoint(self, request: Request, decision: Decision) -> Result[Any]:
         engine, block = self._engine, self._block
         statement = engine.analyse(request.text)
+        if not statement.is_read:
+            engine.check_sendable(statement)
         connection = block.connection if block is not None else self._pinned
         lent = connection is None
         began = now()
@@ -323,24 +325,30 @@ class Session(Generic[Row]):
             rows = cursor.fetchall() if cursor.rownumber is not None else None
             if lent and statement.pins:
                 self._pinned, self._pin_reason = connection, statement.why
+            rowcount = cursor.rowcount
+            if rows is not None and not statement.is_read:
+                rows, rowcount = uncounted(statement, rows, cursor)
             result: Result[Any] = Result(
                 rows,
                 cursor,
                 decision,
                 seconds=now() - began,
-                rowcount=cursor.rowcount,
+                rowcount=rowcount,
                 statusmessage=cursor.statusmessage,
                 row_factory=request.row_factory,
             )
         except psycopg.Error as error:
+            known = engine.explained(error)
             annotate(
-                error,
+                known,
                 is_read=statement.is_read,
                 lost=connection.broken,
                 in_transaction=block is not None,
                 executed=executed,
             )
-            raise
+            if known is error:
+                raise
+            raise known from error
         finally:
             # A connection that is being cancelled must not be handed on before that is over.
             with self._cancelling:
@@ -451,8 +459,11 @@ class Session(Generic[Row]):
                 yield
                 committing = True
         except psycopg.Error as error:
-            annotate(error, is_read=not committing, lost=block.connection.broken)
-            raise
+            known = self._engine.explained(error)
+            annotate(known, is_read=not committing, lost=block.connection.broken)
+            if known is error:
+                raise
+            raise known from error
         block.ended_well = True
 
     def _end(self, block: Block) -> None:

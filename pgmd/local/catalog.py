@@ -14,7 +14,7 @@ from ..sql.grammar import RESERVED
 from ..sql.lexer import Kind, Token, Unreadable, tokens
 
 DATABASE = "pgmd_catalog"
-SERVER_VERSION = "15.0"
+SERVER_VERSION = "16.0 (pgmd local endpoint)"
 
 _LONG_NAMES = {
     "bool": "boolean",
@@ -86,6 +86,7 @@ pg_constraint() AS TABLE SELECT oid, constraint_name AS conname, c.schema_oid AS
   kind AS contype, false AS condeferrable, false AS condeferred, true AS convalidated,
   c.table_oid AS conrelid, 0 AS contypid, 0 AS conparentid, coalesce(t.table_oid, 0) AS confrelid,
   CASE WHEN kind IN ('p', 'u') THEN oid ELSE 0 END AS conindid,
+  true AS conislocal, false AS connoinherit, 0 AS coninhcount, NULL::VARCHAR AS conbin,
   list_transform(constraint_column_indexes, lambda x: x + 1) AS conkey
   FROM @constraints() c LEFT JOIN duckdb_tables() t
   ON t.schema_oid = c.schema_oid AND t.table_name = referenced_table;
@@ -117,7 +118,7 @@ pg_index() AS TABLE SELECT k.oid AS indexrelid, k.table_oid AS indrelid, len(par
   false AS indisclustered, true AS indisvalid, true AS indimmediate, false AS indisreplident,
   false AS indnullsnotdistinct, NULL::VARCHAR AS indpred, list_transform(parts,
   lambda x: coalesce(list_position(names, @unquoted(x)), 0)) AS indkey,
-  list_transform(parts, lambda x: 0) AS indclass, list_transform(parts, lambda x: 0) AS indoption
+  list_transform(parts, lambda x: 0) AS indclass, trim(repeat('0 ', len(parts))) AS indoption
   FROM @keys() k JOIN (SELECT table_oid, list(column_name ORDER BY column_index) AS names
   FROM @columns() GROUP BY table_oid) c ON c.table_oid = k.table_oid;
 pg_description() AS TABLE SELECT oid AS objoid, 1259 AS classoid, part AS objsubid,
@@ -129,7 +130,8 @@ pg_sequence() AS TABLE SELECT s.* REPLACE (20 AS seqtypid, 1 AS seqcache)
   FROM system.pg_catalog.pg_sequence s WHERE seqrelid IN (SELECT oid FROM @pg_class());
 pg_database() AS TABLE SELECT database_oid AS oid, database_name AS datname, 10 AS datdba,
   6 AS encoding, 'c' AS datlocprovider, false AS datistemplate, true AS datallowconn,
-  'C' AS datcollate, 'C' AS datctype, NULL::VARCHAR AS daticulocale, NULL::VARCHAR[] AS datacl
+  'C' AS datcollate, 'C' AS datctype, NULL::VARCHAR AS daticulocale,
+  NULL::VARCHAR AS daticurules, NULL::VARCHAR[] AS datacl
   FROM duckdb_databases()
   WHERE NOT internal AND database_name NOT IN ('{DATABASE}', 'md_information_schema');
 pg_tables() AS TABLE SELECT schema_name AS schemaname, table_name AS tablename,
@@ -171,15 +173,15 @@ indexdef(_index, _column) AS (SELECT CASE WHEN _column > 0 THEN parts[_column] E
   FROM @keys() WHERE oid = _index);
 pg_get_indexdef(_index) AS @indexdef(_index, 0),
   (_index, _column, _pretty) AS @indexdef(_index, _column);
-to_regtype(_name) AS coalesce(try_cast(_name AS BIGINT), (SELECT min(oid) FROM @types()
-  WHERE lower(_name) IN (name, shown)));
-to_regnamespace(_name) AS coalesce(try_cast(_name AS BIGINT), (SELECT oid FROM @pg_namespace()
-  WHERE _name = @quote_ident(nspname)));
-to_regclass(_name) AS CASE WHEN _name IN ('pg_class', 'pg_catalog.pg_class') THEN 1259
-  ELSE coalesce(try_cast(_name AS BIGINT), (SELECT min(_c.oid) FROM @pg_class() _c
+to_regtype(_name) AS coalesce(try_cast(_name::VARCHAR AS BIGINT), (SELECT min(oid) FROM @types()
+  WHERE lower(_name::VARCHAR) IN (name, shown)));
+to_regnamespace(_name) AS coalesce(try_cast(_name::VARCHAR AS BIGINT), (SELECT oid
+  FROM @pg_namespace() WHERE _name::VARCHAR = @quote_ident(nspname)));
+to_regclass(_name) AS CASE WHEN _name::VARCHAR IN ('pg_class', 'pg_catalog.pg_class') THEN 1259
+  ELSE coalesce(try_cast(_name::VARCHAR AS BIGINT), (SELECT min(_c.oid) FROM @pg_class() _c
   JOIN @pg_namespace() _n ON _n.oid = relnamespace
-  WHERE _name = @quote_ident(nspname) || '.' || @quote_ident(relname)
-  OR _name = @quote_ident(relname) AND @pg_table_is_visible(_c.oid))) END
+  WHERE _name::VARCHAR = @quote_ident(nspname) || '.' || @quote_ident(relname)
+  OR _name::VARCHAR = @quote_ident(relname) AND @pg_table_is_visible(_c.oid))) END
 """
 # What DuckDB has none of.
 _EMPTY = {
@@ -203,15 +205,17 @@ for _name, _columns in _EMPTY.items():
     _nulls = re.sub(r"(\w+) ([^,]+)", r"NULL::\2 AS \1", _columns)
     _SETUP.append(f"{_name}() AS TABLE SELECT {_nulls} WHERE false")
 SETUP: tuple[str, ...] = tuple(f"CREATE MACRO {_HOME}{macro}" for macro in _SETUP)
-_FUNCTIONS = frozenset(re.match(r"\w+", macro)[0] for macro in _SETUP)  # type: ignore[index]
-_RELATIONS = frozenset(macro[: macro.index("(")] for macro in _SETUP if ") AS TABLE" in macro[:40])
+_FUNCTIONS = frozenset(macro.partition("(")[0] for macro in _SETUP)
+_RELATIONS = frozenset(
+    macro.partition("(")[0] for macro in _SETUP if ") AS TABLE " in macro.partition("\n")[0]
+)
 
 _REG_TYPES = frozenset(["regclass", "regtype", "regnamespace"])
 _RENAMED = {"json_build_object": "json_object"}
 _LITERALS = (Kind.STRING, Kind.PARAMETER)
 _NOTHING = Token(Kind.OPERATOR, "", "", -1)
 # DuckDB's `~` matches the whole string, PostgreSQL's any part of it.
-_SEARCH = "('(?s:.*)(?:' || {} || ')(?s:.*)')"
+_SEARCH = "('(?s:.*)(?:' || {}::VARCHAR || ')(?s:.*)')"
 # What psql asks of a table's publications has a subscript that DuckDB cannot bind.
 _NO_PUBLICATION = "SELECT NULL AS pubname, NULL, NULL WHERE false"
 # What stands behind a relation and is not its alias, beside the reserved words.
@@ -229,7 +233,7 @@ _SETTINGS = {
     "search_path": "coalesce(nullif(current_setting('search_path'), ''), current_schema())",
     "server_encoding": "'UTF8'",
     "server_version": f"'{SERVER_VERSION}'",
-    "server_version_num": "'150000'",
+    "server_version_num": "'160000'",
     "standard_conforming_strings": "'on'",
     "timezone": "current_setting('TimeZone')",
     "transaction_isolation": "'repeatable read'",
@@ -281,6 +285,8 @@ class _Rewriting:
 
     def _replace(self, start: int, end: int, text: str = "") -> int:
         """Put *text* in the place of some tokens, and go on after them."""
+        if end > len(self._texts):
+            raise Unreadable("ends too early")
         self._texts[start:end] = [text] + [""] * (end - start - 1)
         self._is_postgres = True
         return end
@@ -289,7 +295,7 @@ class _Rewriting:
         """Rewrite what begins at *place*; return where to go on."""
         token = self._at(place)
         match token.word or token.text:
-            case "operator" if self._at(place + 2).word == "pg_catalog":
+            case "operator" if self._is_qualified(place + 2):
                 operator = self._at(place + 4).text
                 self._search(operator, place + 6)
                 return self._replace(place, place + 6, f" {operator} ")

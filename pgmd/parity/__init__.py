@@ -5,7 +5,7 @@ and the endpoint runs the statement instead.
 """
 
 from .dump import dump
-from .errors import from_duckdb, is_write_refusal
+from .errors import from_duckdb, from_endpoint, is_write_refusal
 from .load import RowLoader, row_loader
 from .types import Inexact, describe
 
@@ -15,6 +15,7 @@ __all__ = [
     "describe",
     "dump",
     "from_duckdb",
+    "from_endpoint",
     "is_write_refusal",
     "row_loader",
 ]

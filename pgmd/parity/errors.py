@@ -179,6 +179,29 @@ _BASES: tuple[tuple[type[BaseException], _Class], ...] = (
 )
 
 
+# What MotherDuck's service itself says, see reference to its sources in pgmd.local.Quirks.
+_SERVICE: _Rules = (
+    (r"^ambiguous result column types", pg.IndeterminateDatatype),
+    (r"cannot be described before it runs", pg.FeatureNotSupported),
+)
+
+
+def from_endpoint(error: psycopg.Error) -> psycopg.Error:
+    """Give the error of a DuckDB wire server, which has no SQLSTATE of PostgreSQL's, the class that
+    PostgreSQL would give. Errors of another origin are returned as they are."""
+    text = error.diag.message_primary
+    if text is None or type(error) not in _UNTOLD:
+        return error
+    match = _KIND.match(text)
+    if match is None:
+        found = next((known for pattern, known in _SERVICE if re.search(pattern, text)), None)
+        return error if found is None else found(*error.args, info=error.pgresult)
+    kind, message = match.groups()
+    if kind == "INTERRUPT":
+        return pg.QueryCanceled("canceling statement due to user request", info=error.pgresult)
+    return _class(error, kind, message)(*error.args, info=error.pgresult)
+
+
 def from_duckdb(exc: BaseException, message_redactor: Callable[[str], str]) -> psycopg.Error:
     """Return the error that psycopg would raise; its message is DuckDB's, redacted."""
     text = _unwrapped(exc)
@@ -190,6 +213,10 @@ def from_duckdb(exc: BaseException, message_redactor: Callable[[str], str]) -> p
         return psycopg.OperationalError("the connection is closed")
     message = message_redactor(message.replace("\n\nLINE ", "\nLINE "))
     return _class(exc, kind, message)(message)
+
+
+# What psycopg makes of an error whose SQLSTATE it does not know.
+_UNTOLD = (psycopg.DatabaseError, psycopg.InternalError, pg.InternalError_)
 
 
 def is_write_refusal(exc: BaseException) -> bool:
