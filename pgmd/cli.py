@@ -1,15 +1,26 @@
-"""The command line: `pgmd demo`. What can be expected to go wrong is one line on stderr."""
+"""The command line: `pgmd demo`, `pgmd serve`. What can be expected to go wrong is one line on
+stderr."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
 import psycopg
 
 import pgmd
 from pgmd.demo import DemoError, Options, run_demo
+from pgmd.errors import ConfigurationError
+from pgmd.local import Quirks
+from pgmd.serving import make_local
+
+_QUIRKS_OFF = "none"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     try:
-        return _demo(arguments)
+        return int(arguments.run(arguments))
     except (DemoError, psycopg.Error) as error:
         print(f"pgmd: {_one_line(error)}", file=sys.stderr)
         return 1
@@ -34,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="pgmd", description="One session over a Postgres endpoint and DuckDB replicas."
     )
     parser.add_argument("--version", action="version", version=f"pgmd {pgmd.__version__}")
-    _add_demo(parser.add_subparsers(dest="command", metavar="command"))
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    _add_demo(commands)
+    _add_serve(commands)
     return parser
 
 
@@ -43,12 +56,19 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "demo",
         help="load the flights of 2013 and compare both routes",
         description="Load the 336,776 flights that left New York City in 2013, run dashboard "
-        "queries on the endpoint, on live and on snapshot replicas while another session writes, "
-        "and compare all answers. Needs pip install 'pgmd[demo]'. The server is PGMD_ENDPOINT if "
-        "that is set, else a container, else an embedded PostgreSQL. In its database the schema "
-        "pgmd_demo is dropped, made anew and dropped at the end.",
+        "queries on the endpoint and on replicas while another session writes, and compare all "
+        "answers. Needs pip install 'pgmd[demo]'. The endpoint is a local one in this process, "
+        "with --endpoint postgres a PostgreSQL: PGMD_ENDPOINT if that is set, else a container, "
+        "else an embedded one. In its database the schema pgmd_demo is dropped, made anew and "
+        "dropped at the end.",
     )
+    demo.set_defaults(run=_demo)
     default = Options()
+    demo.add_argument(
+        "--endpoint",
+        choices=("local", "postgres"),
+        help="where to run (local, unless PGMD_ENDPOINT is set)",
+    )
     for name, text in (
         ("replicas", "replicas to read from"),
         ("queries", "dashboard queries to run in each round"),
@@ -65,6 +85,40 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     demo.add_argument("--keep", action="store_true", help="leave the schema pgmd_demo there")
 
 
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="serve a DuckDB file as MotherDuck's Postgres endpoint would",
+        description="Serve a DuckDB file over the Postgres protocol, with MotherDuck's ways, for "
+        "development and tests; never for production. Needs pip install 'pgmd[local]'. Prints the "
+        "connection string and serves until it is interrupted. Passwords come from "
+        "MOTHERDUCK_TOKEN and MOTHERDUCK_READ_SCALING_TOKEN, with --auth.",
+    )
+    serve.set_defaults(run=_serve)
+    serve.add_argument("file", help="the database file, made if it does not exist")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    serve.add_argument("--port", type=int, default=5433, help="port, 0 for any (%(default)s)")
+    serve.add_argument("--auth", choices=("trust", "password", "scram"), default="trust")
+    serve.add_argument("--certificate", metavar="PEM", help="certificate for TLS")
+    serve.add_argument("--private-key", metavar="PEM", help="its private key")
+    serve.add_argument("--memory-limit", metavar="SIZE", help="DuckDB's memory_limit, such as 4GB")
+    serve.add_argument("--threads", type=_count, metavar="N", help="DuckDB's threads")
+    serve.add_argument(
+        "--snapshot-every", type=float, default=60.0, metavar="S", help="seconds (%(default)s)"
+    )
+    serve.add_argument(
+        "--external-access", action="store_true", help="let SQL reach files and extensions"
+    )
+    serve.add_argument(
+        "--quirk",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="switch one of MotherDuck's ways, such as always_idle=true or latency=0.02; "
+        f"{_QUIRKS_OFF} switches all of them off; see pgmd.local.Quirks",
+    )
+
+
 def _count(text: str) -> int:
     try:
         value = int(text)
@@ -76,15 +130,39 @@ def _count(text: str) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    return run_demo(
-        Options(
-            replicas=arguments.replicas,
-            queries=arguments.queries,
-            sessions=arguments.sessions,
-            rows=arguments.rows,
-            keep=arguments.keep,
-        )
-    )
+    names = [field.name for field in fields(Options)]
+    return run_demo(Options(**{name: getattr(arguments, name) for name in names}))
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    options: dict[str, Any] = {
+        "host": arguments.host,
+        "port": arguments.port,
+        "auth": arguments.auth,
+        "read_scaling_token": os.environ.get("MOTHERDUCK_READ_SCALING_TOKEN"),
+        "certificate": arguments.certificate,
+        "private_key": arguments.private_key,
+        "memory_limit": arguments.memory_limit,
+        "threads": arguments.threads,
+        "snapshot_every": arguments.snapshot_every,
+        "external_access": arguments.external_access,
+    }
+    if arguments.quirk:
+        options["quirks"] = _quirks(arguments.quirk)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with make_local(arguments.file, os.environ.get("MOTHERDUCK_TOKEN"), options) as local:
+        print(f"serving {arguments.file} for development: {local.public_dsn}", flush=True)
+        stopped.wait()
+    return 0
+
+
+def _quirks(given: Sequence[str]) -> Quirks:
+    try:
+        return Quirks.parse(given)
+    except ValueError as error:
+        raise ConfigurationError(f"--quirk: {error}") from None
 
 
 def _one_line(error: Exception) -> str:

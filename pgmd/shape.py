@@ -99,7 +99,8 @@ class Shapes:
         names = [str(column[0]) for column in description]
         types = [str(column[1]) for column in description]
         oids = None if shape is None else [column.type_code for column in shape]
-        loader = row_loader(names, types, oids, self._time_zone, alone=self._alone)
+        wire = shape is None and not self._alone
+        loader = row_loader(names, types, oids, self._time_zone, alone=self._alone, wire=wire)
         columns = shape or [
             Column(name, *describe(kind)) for name, kind in zip(names, types, strict=True)
         ]

@@ -30,9 +30,9 @@ WRITTEN = "annotations"
 _BATCH = 5_000
 _MISSING = ("", "NA")
 _COLUMNS = """
-SELECT attname::text, format_type(atttypid, atttypmod)
-  FROM pg_attribute
- WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
+SELECT column_name::text, data_type::text
+  FROM information_schema.columns
+ WHERE table_schema = current_schema() AND table_name = %s
 """
 
 
@@ -42,10 +42,16 @@ class DemoError(Exception):
 
 def create(engine: pgmd.Engine) -> None:
     """Make the demo's schema anew, with empty tables. The search path must lead to it."""
-    # The script's many statements are a session's last act: it is not used again.
     with engine.session() as session:
         session.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
         session.execute(f"CREATE SCHEMA {SCHEMA}")
+    create_tables(engine)
+
+
+def create_tables(engine: pgmd.Engine) -> None:
+    """Make the demo's empty tables where the search path leads."""
+    # The script's many statements are a session's last act: it is not used again.
+    with engine.session() as session:
         session.endpoint.execute(resources.files(__package__).joinpath("schema.sql").read_text())
 
 
@@ -87,11 +93,11 @@ def _load_table(session: pgmd.Session, table: str, wanted: int, progress: Progre
 def _insert(session: pgmd.Session, table: str, header: Sequence[str]) -> sql.Composed:
     """The statement that takes one array for each column: one round trip for a whole batch."""
     types = dict(session.endpoint.execute(_COLUMNS, [table]).fetchall())
-    return sql.SQL("INSERT INTO {} ({}) SELECT * FROM unnest({})").format(
+    return sql.SQL("INSERT INTO {} ({}) SELECT {}").format(
         sql.Identifier(table),
         sql.SQL(", ").join(map(sql.Identifier, header)),
         # A type's name comes from the server's own catalogue.
-        sql.SQL(", ").join(sql.SQL(f"%s::{types[column]}[]") for column in header),
+        sql.SQL(", ").join(sql.SQL(f"unnest(%s::{types[column]}[])") for column in header),
     )
 
 

@@ -162,7 +162,7 @@ class Backend:
         """Raise Refused for what the service refuses before a statement runs."""
         if self._quirks.no_temporary_objects and command.is_temporary:
             raise Refused("Not implemented Error: temporary objects need a DuckDB client")
-        if not command.is_select or not self._quirks.ambiguous_parameters:
+        if not command.is_select or command.is_catalogue or not self._quirks.ambiguous_parameters:
             return
         self._free()
         untyped = any(
@@ -189,13 +189,18 @@ class Backend:
         found = cursor.execute(
             "SELECT result_types IS NULL FROM duckdb_prepared_statements() "
             "WHERE name = 'pgmd_asked'"
-        ).fetchone()
+        ).fetchall()
         cursor.execute("DEALLOCATE pgmd_asked")
-        return bool(found and found[0])
+        return (True,) in found
+
+    def cannot_describe(self, command: Command) -> bool:
+        """Whether the service could tell the columns only by running it."""
+        is_opaque = command.from_function and not command.is_catalogue
+        return self._quirks.no_table_function_describe and is_opaque
 
     def describe(self, command: Command, oids: Sequence[int]) -> list[Column] | None:
         """The columns that a statement will return; None for none. Raises Refused."""
-        if self._quirks.no_table_function_describe and command.from_function:
+        if self.cannot_describe(command):
             raise Refused(
                 "Binder Error: the result of a table function cannot be described before it "
                 "runs: use the simple query protocol"
@@ -492,9 +497,9 @@ class Backend:
 
     def time_zone(self) -> str:
         """The session's time zone."""
-        found = self._cursor.execute("SELECT current_setting('TimeZone')").fetchone()
-        assert found is not None
-        return str(found[0])
+        # All of it: what is left unread keeps a transaction open.
+        ((zone,),) = self._cursor.execute("SELECT current_setting('TimeZone')").fetchall()
+        return str(zone)
 
     def close(self) -> None:
         """End the client: an open transaction is rolled back."""

@@ -266,6 +266,9 @@ class _Rewriting:
         self._is_postgres = False
 
     def text(self) -> str:
+        if self._at(0).word == "create":
+            # What it makes may outlive the macros.
+            return self._sql
         place = 0
         while place < len(self._tokens):
             place = self._step(place)

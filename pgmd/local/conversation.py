@@ -19,6 +19,7 @@ from pygwire import messages as pg
 from ..parity.errors import from_duckdb
 from .authentication import Denied, Role, Scram, Tokens, Verifiers
 from .backend import SLICE, Answer, Backend, Refused
+from .catalog import SERVER_VERSION
 from .copying import BadCopy, CopyIn, CopyOut
 from .database import Source, Stopped
 from .quirks import Quirks
@@ -27,7 +28,6 @@ from .values import BadParameter, Column, read_parameter
 
 # Before a client is let in it may not send more than this, in bytes.
 _MOST_UNKNOWN = 65_536
-_SERVER_VERSION = "16.0 (pgmd local endpoint)"
 _UNCATEGORISED = "XXUUU"
 
 
@@ -235,13 +235,14 @@ class Conversation:
         name = (given or self._startup.get("user", "")).removeprefix("md:").partition("?")[0]
         if (given and not name) or name in self.welcome.databases:
             return None
-        if not given:
+        # A client that was given no name sends the user's, or none.
+        if name == self._startup.get("user"):
             return f"failed to attach '{name}'"
         return f"no database/share named '{name}' found"
 
     def _parameters(self) -> dict[str, str]:
         return {
-            "server_version": _SERVER_VERSION,
+            "server_version": SERVER_VERSION,
             "server_encoding": "UTF8",
             "client_encoding": "UTF8",
             "application_name": self._startup.get("application_name", ""),
@@ -291,8 +292,8 @@ class Conversation:
 
     def _copy_out(self, copy: CopyOut) -> Iterator[bytes]:
         yield self._send(pg.CopyOutResponse(overall_format=0, col_formats=[0] * copy.columns))
-        for chunk in copy.chunks():
-            yield self._send(pg.CopyData(data=chunk))
+        for line in copy.lines():
+            yield self._send(pg.CopyData(data=line))
         yield self._send(pg.CopyDone())
         yield self._send(pg.CommandComplete(tag=f"COPY {copy.count}"))
 
@@ -424,7 +425,7 @@ class Conversation:
         command = portal.prepared.command
         if command is None or not command.is_read or not command.is_select or portal.answer:
             return
-        if command.from_function and self.welcome.quirks.no_table_function_describe:
+        if self._backend.cannot_describe(command):
             return
         answer = self._backend.run(command, portal.values, portal.formats)
         assert isinstance(answer, Answer)

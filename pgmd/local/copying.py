@@ -66,33 +66,32 @@ class CopyOut:
     def __init__(self, options: str, answer: Answer) -> None:
         self._options = _read_options(options)
         self._answer = answer
+        self._transformer = Transformer()
         self.count = 0
 
     @property
     def columns(self) -> int:
         return len(self._answer.columns or ())
 
-    def chunks(self) -> Iterator[bytes]:
-        """The data, a slice of rows at a time."""
+    def lines(self) -> Iterator[bytes]:
+        """The data, a row at a time: clients take each message for one."""
         if self._options.header:
-            yield self._write([[column.name for column in self._answer.columns or ()]])
+            yield self._write([column.name for column in self._answer.columns or ()])
         while rows := self._answer.values(_SLICE):
             self.count += len(rows)
-            yield self._write(rows)
+            yield from map(self._write, rows)
 
-    def _write(self, rows: Sequence[Sequence[Any]]) -> bytes:
+    def _write(self, row: Sequence[Any]) -> bytes:
         if self._options.is_csv:
-            return self._write_csv(rows)
-        out, transformer = bytearray(), Transformer()
-        for row in rows:
-            _copy_base.format_row_text(tuple(row), transformer, out)
+            return self._write_csv(row)
+        out = bytearray()
+        _copy_base.format_row_text(tuple(row), self._transformer, out)
         return bytes(out)
 
-    def _write_csv(self, rows: Sequence[Sequence[Any]]) -> bytes:
+    def _write_csv(self, row: Sequence[Any]) -> bytes:
         out = io.StringIO()
         writer = csv.writer(out, delimiter=self._options.delimiter, lineterminator="\n")
-        for row in rows:
-            writer.writerow([self._options.null if v is None else _written(v) for v in row])
+        writer.writerow([self._options.null if v is None else _written(v) for v in row])
         return out.getvalue().encode()
 
 
@@ -124,7 +123,6 @@ class CopyIn:
             yield text, [value for row in part for value in row]
 
     def _rows(self) -> Iterator[Sequence[object]]:
-        number = 0
         for number, row in enumerate(self._split(), 1):
             if len(row) != self.columns:
                 raise BadCopy(f"COPY line {number}: {len(row)} values for {self.columns} columns")
@@ -138,13 +136,14 @@ class CopyIn:
                 next(rows, None)
             null = self._options.null
             return ([None if v == null else v for v in row] for row in rows if row)
-        transformer = Transformer()
-        lines = text.splitlines(keepends=True)
-        return (
-            [
-                None if v is None else bytes(v).decode()
-                for v in _copy_base.parse_row_text(line, transformer)
-            ]
-            for line in lines
-            if line.rstrip() != rb"\."
-        )
+        lines = (line for line in text.decode().split("\n") if line not in ("", r"\."))
+        return ([_read(field) for field in line.split(self._options.delimiter)] for line in lines)
+
+
+def _read(field: str) -> str | None:
+    """A value in the text format, where a backslash begins what cannot stand for itself."""
+    return None if field == r"\N" else _ESCAPED.sub(lambda m: _ESCAPES.get(m[1], m[1]), field)
+
+
+_ESCAPED = re.compile(r"(?s)\\(.)")
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}

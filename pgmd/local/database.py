@@ -162,12 +162,22 @@ class Database:
             self._writes_seen = self._writes
             cursor = self._root.cursor()
             try:
-                cursor.execute("CHECKPOINT")
-                taken = self._snapshots.add(self._reader.fileno(), name)
+                taken = self._snapshots.add(self._reader.fileno(), name, self._write_log(cursor))
                 _record(cursor, self.name, [taken])
             finally:
                 cursor.close()
         return taken
+
+    def _write_log(self, cursor: duckdb.DuckDBPyConnection) -> Path | None:
+        """Bring the file up to date; where DuckDB cannot, the log of what it lacks.
+
+        A reader in a transaction that is older than a change of the schema is in the way.
+        """
+        try:
+            cursor.execute("CHECKPOINT")
+        except duckdb.TransactionException:
+            return self.file.with_name(f"{self.file.name}.wal")
+        return None
 
     def snapshot_if_idle(self) -> None:
         """Take a snapshot if something was written and nobody writes now."""
@@ -292,9 +302,8 @@ def _explained(file: Path, message: str) -> str:
 
 
 def _current_database(root: duckdb.DuckDBPyConnection) -> str:
-    found = root.execute("SELECT current_database()").fetchone()
-    assert found is not None
-    return str(found[0])
+    ((name,),) = root.execute("SELECT current_database()").fetchall()
+    return str(name)
 
 
 def _prepare(root: duckdb.DuckDBPyConnection, limits: Limits) -> None:

@@ -6,7 +6,9 @@ the service itself. Delays and accidents are off: they would make tests slow or 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,36 @@ class Quirks:
             raise ValueError(f"reset_rate={self.reset_rate}: expected a share between 0 and 1")
 
     @classmethod
+    def parse(cls, words: Iterable[str]) -> Quirks:
+        """From `name=value` words, in order; `none` switches all off. Raises ValueError."""
+        found = cls()
+        kinds = {f.name: f.type for f in fields(cls)}
+        for word in words:
+            name, _, value = word.partition("=")
+            if word == "none":
+                found = cls.none()
+            elif name not in kinds:
+                raise ValueError(f"unknown quirk {name!r}; known: none, {', '.join(kinds)}")
+            else:
+                read = _read_switch if kinds[name] == "bool" else _read_number
+                change: dict[str, Any] = {name: read(name, value)}
+                found = replace(found, **change)
+        return found
+
+    @classmethod
     def none(cls) -> Quirks:
         """A server that behaves as psycopg expects wherever DuckDB can."""
         return replace(cls(), **{f.name: False for f in fields(cls) if f.type == "bool"})
+
+
+def _read_switch(name: str, value: str) -> bool:
+    if value.lower() not in ("true", "false", ""):
+        raise ValueError(f"{name}={value}: expected true or false")
+    return value.lower() != "false"
+
+
+def _read_number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"{name}={value}: expected a number") from None

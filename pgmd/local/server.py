@@ -207,6 +207,11 @@ class LocalEndpoint:
         return self._dsn(self._options.password)
 
     @property
+    def public_dsn(self) -> str:
+        """The conninfo without a password."""
+        return self._dsn(None)
+
+    @property
     def read_scaling_dsn(self) -> str:
         """A conninfo for a client that lands on a read-only replica."""
         if self._options.auth == "trust" or self._options.read_scaling_token is None:
@@ -364,7 +369,9 @@ class _Server:
 
     async def _reply(self, talk: Conversation, data: bytes, writer: asyncio.StreamWriter) -> None:
         replies = talk.receive(data)
-        while (reply := await self._in_thread(_gather, replies)) is not None:
+        is_last = False
+        while not is_last:
+            reply, is_last = await self._in_thread(_gather, replies)
             writer.write(reply)
             await writer.drain()
 
@@ -423,13 +430,13 @@ def _session_name(options: str) -> str | None:
     return None
 
 
-def _gather(replies: Iterator[bytes]) -> bytes | None:
-    """The next replies, as many as make a good piece to send; None at the end."""
+def _gather(replies: Iterator[bytes]) -> tuple[bytes, bool]:
+    """The next replies, as many as make a good piece to send, and whether these are the last."""
     found: list[bytes] = []
     size = 0
     for reply in replies:
         found.append(reply)
         size += len(reply)
         if size >= _CHUNK:
-            break
-    return b"".join(found) if found else None
+            return b"".join(found), False
+    return b"".join(found), True

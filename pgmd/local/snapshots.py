@@ -64,26 +64,37 @@ class SnapshotFolder:
         """All snapshots, the newest last."""
         return list(self._taken)
 
-    def add(self, source: int, name: str | None) -> Snapshot:
-        """Copy the file that is open as *source*. Raises OSError; nothing is left then."""
+    def add(self, source: int, name: str | None, log: Path | None = None) -> Snapshot:
+        """Copy the file that is open as *source*, and the *log* that belongs to it.
+
+        Raises OSError; nothing is left then.
+        """
         number = len(self._taken) + 1
         path = self._path / f"{number}{_SUFFIX}"
         unfinished = path.with_suffix(".unfinished")
         try:
             size = _copy(source, unfinished)
+            if log is not None:
+                shutil.copyfile(log, _log_of(path))
             unfinished.rename(path)
         except BaseException:
             unfinished.unlink(missing_ok=True)
+            _log_of(path).unlink(missing_ok=True)
             raise
         snapshot = Snapshot(number, path, name, size=size)
         self._taken.append(snapshot)
         for old in self._taken[:-_KEPT]:
             old.path.unlink(missing_ok=True)
+            _log_of(old.path).unlink(missing_ok=True)
         return snapshot
 
     def remove(self) -> None:
         """Remove the folder and all snapshots."""
         shutil.rmtree(self._path, ignore_errors=True)
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")
 
 
 def _copy(source: int, target: Path) -> int:

@@ -6,7 +6,7 @@ import enum
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -43,6 +43,7 @@ class Command:
     returns: bool = False  # DML with RETURNING
     is_temporary: bool = False
     from_function: bool = False  # selects from a table function
+    is_catalogue: bool = False  # asks PostgreSQL's catalogue, which the server answers itself
     ends_transaction: bool = False
     begins_transaction: bool = False
     changes_names: bool = False  # what is known of tables and columns may be wrong after it
@@ -81,7 +82,7 @@ _read_cached = lru_cache(maxsize=1024)(_read)
 def _one(text: str, body: list[Token]) -> Command:
     known = rewrite(text)
     if known is not text:
-        return _command(known, list(tokens(known)))
+        return replace(_command(known, list(tokens(known))), is_catalogue=True)
     return _command(text, body)
 
 

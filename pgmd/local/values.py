@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -25,6 +26,8 @@ from ..sql.lexer import Kind, tokens
 TEXT, BINARY = 0, 1
 _TEXT_OID = 25
 _NESTED_OID = 17000
+# Never sent: DuckDB's Python value of a BIGNUM is a str.
+_BIGNUM, _BIGNUMS = 17001, 17002
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,10 @@ def column(name: str, duck_type: str, *, service_types: bool) -> Column:
 
 def _array(name: str, kind: Type, *, quoted: bool) -> Column:
     twin = kind.twin
-    text, _ = _FORMS.get(twin.name, (Form("", twin.oid), None))
-    element = (text.sql or "CAST({} AS VARCHAR)").replace("{}", "x")
+    own = Form("", twin.oid)
+    text, each = _FORMS.get(twin.name, (own, own))
+    element = _BOOL if twin.name == "BOOLEAN" else text.sql or "CAST({} AS VARCHAR)"
+    element = element.replace("{}", "x")
     if quoted and twin.oid in _QUOTED:
         element = f"'\"' || replace(replace({element}, '\\', '\\\\'), '\"', '\\\"') || '\"'"
     written = (
@@ -79,9 +84,11 @@ def _array(name: str, kind: Type, *, quoted: bool) -> Column:
         f"lambda x: coalesce({element}, 'NULL')), ',') || '}}'"
     )
     # A fixed array would come as a tuple, which psycopg takes for a record.
-    binary = Form(f"CAST({{}} AS {_list_type(kind)})" if kind.is_fixed else "", kind.oid)
-    if twin.oid in _AS_TEXT:
-        binary = Form("CAST({} AS VARCHAR[])", 1009)
+    values = f"{{}}::{_list_type(kind)}" if kind.is_fixed else ""
+    if each.sql:
+        item = each.sql.replace("{}", "x")
+        values = f"list_transform({{}}::{_list_type(kind)}, lambda x: {item})"
+    binary = Form(values, _BIGNUMS if each.dumper == _BIGNUM else kind.oid)
     return Column(name, kind.oid, -1, _modifier(kind), Form(written, _TEXT_OID), binary)
 
 
@@ -101,11 +108,12 @@ _VARCHAR = Form("CAST({} AS VARCHAR)", _TEXT_OID)
 # Seconds and dates count from 2000 in the binary format, and infinity is the largest number.
 _DAYS = (
     "CASE WHEN isfinite({}) THEN ({} - DATE '2000-01-01')::INTEGER "
-    "WHEN {} > DATE '2000-01-01' THEN 2147483647 ELSE -2147483648 END"
+    "WHEN {} > DATE '2000-01-01' THEN 2147483647 WHEN {} IS NOT NULL THEN -2147483648 END"
 )
 _MICROS = (
     "CASE WHEN isfinite({}) THEN epoch_us({}) - 946684800000000 "
-    "WHEN {} > '2000-01-01' THEN 9223372036854775807 ELSE -9223372036854775808 END"
+    "WHEN {} > '2000-01-01' THEN 9223372036854775807 "
+    "WHEN {} IS NOT NULL THEN -9223372036854775808 END"
 )
 # Two's complement of microseconds, days and months side by side: 16 bytes as one number.
 _INTERVAL = (
@@ -116,8 +124,9 @@ _INTERVAL = (
 )
 _FLOAT = (
     "CASE WHEN isfinite({}) THEN CAST({} AS VARCHAR) WHEN isnan({}) THEN 'NaN' "
-    "WHEN {} > 0 THEN 'Infinity' ELSE '-Infinity' END"
+    "WHEN {} > 0 THEN 'Infinity' WHEN {} < 0 THEN '-Infinity' END"
 )
+_BOOL = "CASE WHEN {} THEN 't' WHEN NOT {} THEN 'f' END"
 _BC = (
     "CASE WHEN {} < '0001-01-01' AND isfinite({}) "
     "THEN replace({text}, ' (BC)', '') || ' BC' ELSE {text} END"
@@ -129,6 +138,7 @@ _TIMESTAMP = (
 )
 _FORMS: dict[str, tuple[Form, Form]] = {
     "FLOAT": (Form(_FLOAT, _TEXT_OID), Form("", 700)),
+    "BIGNUM": (_VARCHAR, Form("CAST({} AS VARCHAR)", _BIGNUM)),
     "DECIMAL": (_VARCHAR, Form("", 1700)),
     "ENUM": (_VARCHAR, _VARCHAR),
     "JSON": (_VARCHAR, _VARCHAR),
@@ -150,8 +160,6 @@ _FORMS: dict[str, tuple[Form, Form]] = {
     "UUID": (_VARCHAR, Form("", 2950)),
 }
 _QUOTED = frozenset({25, 114, 17, 1082, 1083, 1114, 1184, 1186, 1266})
-# The dumpers of their lists want other Python values than DuckDB's.
-_AS_TEXT = frozenset({114})
 
 
 # Writing
@@ -169,10 +177,59 @@ class _IntervalDumper(Dumper):
         return _timedelta_dumper(type(obj)).dump(obj)
 
 
+class _BignumDumper(Dumper):
+    """Writes a number that comes as text."""
+
+    oid = _BIGNUM
+    format = Format.BINARY
+
+    def dump(self, obj: Any) -> Buffer | None:
+        return _numeric_dumper(Decimal).dump(Decimal(obj))
+
+
+class _ListDumper(Dumper):
+    """Writes a list whose elements `Form.sql` has computed."""
+
+    format = Format.BINARY
+    element = 0
+    dumper = 0
+
+    def dump(self, obj: Any) -> Buffer | None:
+        if not obj:
+            return _LIST.pack(0, 0, self.element)
+        dumper = _ADAPTERS.get_dumper_by_oid(self.dumper, Format.BINARY)(type(obj))
+        out = bytearray(_LIST.pack(1, None in obj, self.element) + _LIST_SIZE.pack(len(obj), 1))
+        for value in obj:
+            data = None if value is None else dumper.dump(value)
+            out += _LENGTH.pack(-1 if data is None else len(data))
+            out += data or b""
+        return out
+
+
+def _list_dumper(list_oid: int, element_oid: int, dumper_oid: int) -> type[Dumper]:
+    return type(
+        "_ListDumper",
+        (_ListDumper,),
+        {"oid": list_oid, "element": element_oid, "dumper": dumper_oid},
+    )
+
+
 _timedelta_dumper = postgres.adapters.get_dumper_by_oid(1186, Format.BINARY)
+_numeric_dumper = postgres.adapters.get_dumper_by_oid(1700, Format.BINARY)
 _ADAPTERS = AdaptersMap(postgres.adapters)
 _ADAPTERS.register_dumper(_IntervalDumper, _IntervalDumper)
-_HEADER = struct.Struct("!ci")
+_ADAPTERS.register_dumper(_BignumDumper, _BignumDumper)
+for _oids in (
+    (_BIGNUMS, 1700, _BIGNUM),
+    (199, 114, _TEXT_OID),
+    (1182, 1082, 23),
+    (1115, 1114, 20),
+    (1185, 1184, 20),
+    (1187, 1186, 1186),
+):
+    _ADAPTERS.register_dumper(_ListDumper, _list_dumper(*_oids))
+_LIST, _LIST_SIZE = struct.Struct("!iiI"), struct.Struct("!ii")
+_LENGTH = struct.Struct("!i")
 # A DataRow and a row of a binary COPY have the same form, and psycopg writes the latter in C:
 # 0.25 us a row of four columns, where pygwire's DataRow takes 2.2 us.
 _write_row = _copy_base.format_row_binary
@@ -194,12 +251,13 @@ def row_writer(
         transformer.set_dumper_types(dumpers, Format(formats[0]))
 
     def write(rows: Sequence[Sequence[Any]]) -> bytearray:
-        out = bytearray()
+        out, start = bytearray(), 0
         for row in rows:
-            start = len(out)
             out += b"D\0\0\0\0"
             _write_row(row, transformer, out)
-            _HEADER.pack_into(out, start, b"D", len(out) - start - 1)
+            end = len(out)
+            _LENGTH.pack_into(out, start + 1, end - start - 1)
+            start = end
         return out
 
     return write
@@ -228,7 +286,7 @@ def _mixed_writer(
                 data = None if value is None else dumper.dump(value)
                 body += b"\xff\xff\xff\xff" if data is None else len(data).to_bytes(4, "big")
                 body += data or b""
-            out += _HEADER.pack(b"D", len(body) + 4) + body
+            out += b"D" + _LENGTH.pack(len(body) + 4) + body
         return out
 
     return write
