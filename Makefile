@@ -30,6 +30,7 @@ bench: $(ready)
 	set -e; for file in benchmarks/*.py; do echo "== $$file"; $(bin)/python "$$file"; done
 
 up:
+	compose/image wheels
 	$(COMPOSE) up --detach --wait
 
 down:

@@ -11,6 +11,7 @@ from .config import Endpoint, Replica
 from .errors import (
     ConfigurationError,
     Error,
+    LocalError,
     NotSupportedError,
     Outcome,
     ParityError,
@@ -36,6 +37,7 @@ __all__ = [
     "Endpoint",
     "Engine",
     "Error",
+    "LocalError",
     "NotSupportedError",
     "Outcome",
     "ParityError",

@@ -23,8 +23,11 @@ def test_the_first_block_is_short() -> None:
     assert len([line for line in BLOCKS[0][1].splitlines() if line.strip()]) <= 15
 
 
-def test_the_blocks_run_one_after_the_other(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_blocks_run_one_after_the_other(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PGMD_ENDPOINT", dsn)
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for (_, code), (_, expected) in zip(BLOCKS[::2], BLOCKS[1::2], strict=True):
         out = io.StringIO()

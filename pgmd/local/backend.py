@@ -17,7 +17,7 @@ from .copying import CopyIn, CopyOut
 from .database import Source
 from .quirks import Quirks
 from .statements import Action, Command
-from .values import TEXT, Column, column, row_writer, selected, stand_in, with_types
+from .values import TEXT, Column, column, row_writer, selected, stand_in, with_types, written
 
 T = TypeVar("T")
 Status = Literal["I", "T", "E"]
@@ -30,6 +30,8 @@ _SUCCESS = ("BOOLEAN", "Success")
 # With these, DuckDB's own result reaches the client, see Quirks.count_rows.
 _COUNTED = frozenset({"update", "set", "drop", "comment"})
 _ROWLESS = ([_COUNT], [_SUCCESS])
+# What may return any type, and cannot stand after FROM.
+_RELATIONS = frozenset({"call", "execute", "pivot", "pragma", "unpivot"})
 
 
 class Refused(Exception):
@@ -330,13 +332,15 @@ class Backend:
         return answer
 
     def _other(self, command: Command, values: Sequence[object], formats: Sequence[int]) -> Answer:
+        if command.returns or command.verb in _RELATIONS:
+            return self._relation(command, values, formats)
         was_aborted = self._is_aborted
         self._execute(command.text, values)
         description = self._cursor.description or []
         rows = self._call(self._cursor.fetchall) if description else []
         self._after(command)
         tag, shape = command.tag, [(str(d[1]), d[0]) for d in description]
-        if not command.returns and shape in _ROWLESS:
+        if shape in _ROWLESS:
             count = rows[0][0] if shape == [_COUNT] and rows else None
             if command.verb == "create":
                 tag = tag if count is None else "SELECT"
@@ -351,12 +355,34 @@ class Backend:
         formats = spread(formats, len(columns))
         return Answer(tag, columns, _shifting(found), formats=formats)
 
-    def _execute(self, text: str, values: Sequence[object]) -> None:
+    def _relation(
+        self, command: Command, values: Sequence[object], formats: Sequence[int]
+    ) -> Answer:
+        """Run what cannot stand after FROM; DuckDB can still write what came out of it."""
+        statement = self._statement(command.text)
+        found: Any = self._call(lambda: self._cursor.sql(statement, params=list(values) or None))
+        self._after(command)
+        if found is None:
+            return Answer(command.tag)
+        shape = [(str(t), name) for t, name in zip(found.types, found.columns, strict=True)]
+        if not command.returns and shape in _ROWLESS:
+            return Answer(command.tag)
+        columns = self._to_columns(found.columns, found.types)
+        formats = spread(formats, len(columns))
+        items = written(columns, formats, [f"#{n}" for n in range(1, len(columns) + 1)])
+        rows = self._call((found.project(items) if items else found).fetchall)
+        return Answer(command.tag, columns, _shifting(rows), formats=formats, cast=True)
+
+    def _statement(self, text: str) -> Any:
         statement = self._parsed.get(text)
         if statement is None:
             found = self._cursor.extract_statements(text)
             # PIVOT becomes two statements, of which the first has no text: run as it stands.
             statement = self._parsed[text] = found[0] if len(found) == 1 else text
+        return statement
+
+    def _execute(self, text: str, values: Sequence[object]) -> None:
+        statement = self._statement(text)
         cursor = self._cursor
         if values:
             self._call(lambda: cursor.execute(statement, values))

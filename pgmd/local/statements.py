@@ -103,7 +103,8 @@ def _parts(raw: bytes, found: tuple[Token, ...]) -> Iterator[tuple[str, list[Tok
 
 def _command(text: str, body: list[Token]) -> Command:
     words = [token.word for token in body[:4]]
-    verb = next((token.word for token in body if token.text != "("), "")
+    main = _main(body)
+    verb = main[0].word if main else ""
     if words[:2] == ["create", "snapshot"]:
         return _snapshot(text, body)
     if words[0] == "refresh" and words[1:2] in (["database"], ["databases"]):
@@ -114,14 +115,14 @@ def _command(text: str, body: list[Token]) -> Command:
         return Command(text, Action.FORGIVEN, verb, tag=_tag(verb, body))
     facts = analyse(text)
     is_select = verb in _SELECTS
-    returning, target = _returning(text, body) if verb in _DML else ("", "")
+    returning, target = _returning(text, main) if verb in _DML else ("", "")
     return Command(
         text,
         Action.DUCKDB,
         verb,
         tag=_tag(verb, body),
         is_read=facts.is_read or verb in ("explain", "show", "describe", "summarize"),
-        is_select=is_select and body[0].text != "(",
+        is_select=is_select,
         returns=bool(returning),
         returning=returning,
         target=target,
@@ -133,6 +134,19 @@ def _command(text: str, body: list[Token]) -> Command:
         casts=_casts(body),
         parameters=max(map(_parameter, body), default=0),
     )
+
+
+def _main(body: list[Token]) -> list[Token]:
+    """Without opening parentheses, nor the `WITH` before DML."""
+    start = next((i for i, token in enumerate(body) if token.text != "("), len(body))
+    depth = 0
+    for i, (token, after) in enumerate(itertools.pairwise(body[start:]), start):
+        if body[start].word != "with":
+            break
+        depth += (token.text == "(") - (token.text == ")")
+        if not depth and token.word in _DML and after.word != "as":
+            return body[i:]
+    return body[start:]
 
 
 # Each is one statement whose words cannot be anything else.
@@ -246,21 +260,34 @@ def _casts(body: list[Token]) -> Mapping[int, int]:
         number = _parameter(token)
         if not number:
             continue
-        after = [*body[i + 1 : i + 3], _NOTHING, _NOTHING]
+        after = next(iter(body[i + 1 : i + 2]), _NOTHING)
         is_cast = i > 1 and body[i - 1].text == "(" and body[i - 2].word in ("cast", "try_cast")
-        if after[0].text == "::" or (is_cast and after[0].word == "as"):
-            oid = _oid(after[1].word)
+        if after.text == "::" or (is_cast and after.word == "as"):
+            oid = _oid(body[i + 2 : i + 2 + _LONGEST_TYPE])
             if oid is not None:
                 found[number] = oid
     return MappingProxyType(found)
 
 
-def _oid(word: str) -> int | None:
-    kind = parse(_ALIASES.get(word, word.upper()))
+def _oid(body: list[Token]) -> int | None:
+    match = _TYPE.match(" ".join(token.word or token.text for token in body))
+    if match is None:
+        return None
+    name, suffix = match.groups()
+    kind = parse(_ALIASES.get(name, name.upper()) + suffix.replace(" ", ""))
     return kind.oid if kind is not None else None
 
 
+_LONGEST_TYPE = 16
+_TYPE = re.compile(
+    r"(double precision|character varying|time(?:stamp)? with(?:out)? time zone|\w+)"
+    r"(?: \( [\d ,]+ \))?((?: \[(?: \d+)? \])*)"
+)
 _ALIASES = {
+    "character varying": "VARCHAR",
+    "double precision": "DOUBLE",
+    "timestamp without time zone": "TIMESTAMP",
+    "time without time zone": "TIME",
     "int": "INTEGER",
     "int2": "SMALLINT",
     "int4": "INTEGER",

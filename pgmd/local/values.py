@@ -294,15 +294,20 @@ def _mixed_writer(
 
 def selected(query: str, columns: Sequence[Column], formats: Sequence[int]) -> str | None:
     """*query* with the columns written by DuckDB where that is needed; None where it is not."""
+    names = [f"c{n}" for n in range(len(columns))]
+    items = written(columns, formats, names)
+    return items and f"SELECT {items} FROM {query} AS q({', '.join(names)})"
+
+
+def written(columns: Sequence[Column], formats: Sequence[int], names: Sequence[str]) -> str | None:
+    """The select list in which DuckDB writes *columns*, called *names*; None for no need to."""
     forms = [c.form(f) for c, f in zip(columns, formats, strict=True)]
     if not any(form.sql for form in forms):
         return None
-    names = [f"c{n}" for n in range(len(forms))]
-    items = ", ".join(
+    return ", ".join(
         form.sql.replace("{}", name) if form.sql else name
         for name, form in zip(names, forms, strict=True)
     )
-    return f"SELECT {items} FROM {query} AS q({', '.join(names)})"
 
 
 # Reading
@@ -317,16 +322,20 @@ def read_parameter(data: bytes | None, oid: int, format: int) -> object:
     if data is None:
         return None
     try:
-        if oid in _TEXTS:
+        if oid in _TEXTS or (format == TEXT and oid not in _KNOWN):
             return _text(data, oid, format)
-        loader = _LOADERS.get_loader(oid, Format(format))
+        if oid == 1186:
+            return Value(_interval(data, format), duckdb.type("INTERVAL"))
+        if oid in _INFINITE and (infinity := _infinity(data, format)):
+            return Value(infinity, _INFINITE[oid])
+        loader = _LOADERS.get_loader(oid, Format(format)) if oid in _KNOWN else None
         if loader is None:
             raise BadParameter(f"the type {oid} is not known")
         value = loader(oid).load(data)
-    except (ValueError, psycopg.Error) as error:
+    except (ValueError, struct.error, psycopg.Error) as error:
         raise BadParameter(str(error)) from None
     kind = _TYPES.get(oid)
-    return value if kind is None else Value(value, kind)
+    return value if kind is None else Value(_with_nan(value), kind)
 
 
 def _text(data: bytes, oid: int, format: int) -> str:
@@ -334,6 +343,28 @@ def _text(data: bytes, oid: int, format: int) -> str:
         # The version of the format.
         data = data[1:]
     return data.decode()
+
+
+def _interval(data: bytes, format: int) -> str:
+    if format == TEXT:
+        return data.decode()
+    micros, days, months = struct.unpack("!qii", data)
+    return f"{months} months {days} days {micros} microseconds"
+
+
+def _infinity(data: bytes, format: int) -> str | None:
+    if format == TEXT:
+        return data.decode() if data in (b"infinity", b"-infinity") else None
+    largest = (1 << 8 * len(data) - 1) - 1
+    found = {largest: "infinity", -largest - 1: "-infinity"}
+    return found.get(int.from_bytes(data, "big", signed=True))
+
+
+def _with_nan(value: Any) -> Any:
+    """DuckDB takes a Python nan for NULL, but not its text."""
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
+    return "nan" if isinstance(value, float) and value != value else value
 
 
 _LOADERS = postgres.adapters
@@ -346,22 +377,39 @@ _TYPES = {
     26: duckdb.type("BIGINT"),
     700: duckdb.type("FLOAT"),
     701: duckdb.type("DOUBLE"),
+    1005: duckdb.type("SMALLINT[]"),
+    1007: duckdb.type("INTEGER[]"),
+    1016: duckdb.type("BIGINT[]"),
+    1021: duckdb.type("FLOAT[]"),
+    1022: duckdb.type("DOUBLE[]"),
 }
-# The first of the types that share an OID is the plainest.
-_NAMES = {twin.oid: twin.name for twin in reversed(list(TWINS.values()))}
+_INFINITE = {
+    1082: duckdb.type("DATE"),
+    1114: duckdb.type("TIMESTAMP"),
+    1184: duckdb.type("TIMESTAMP WITH TIME ZONE"),
+}
+# The first of the types that share an OID is the plainest, but for two.
+_NAMES = {twin.oid: twin.name for twin in reversed(list(TWINS.values()))} | {
+    21: "SMALLINT",
+    1700: "DECIMAL(18,3)",
+}
+_KNOWN = frozenset({*_NAMES, *_TYPES, *ELEMENTS})
 
 
 def stand_in(oid: int) -> object:
     """A NULL of this type, to bind where only the types matter."""
-    if oid in ELEMENTS:
-        return Value(None, duckdb.type(f"{_NAMES[ELEMENTS[oid]]}[]"))
-    name = "DECIMAL(18,3)" if oid == 1700 else _NAMES.get(oid, "VARCHAR")
-    return Value(None, duckdb.type("VARCHAR" if name in ("ENUM", "JSON") else name))
+    name = _type_name(oid)
+    return Value(None, duckdb.type(name.replace("JSON", "VARCHAR")))
+
+
+def _type_name(oid: int) -> str:
+    suffix = "[]" if oid in ELEMENTS else ""
+    return _NAMES.get(ELEMENTS.get(oid, oid), "VARCHAR") + suffix
 
 
 def with_types(text: str, oids: Sequence[int]) -> str:
     """*text* with each parameter of a known type cast to it."""
-    names = {n: _NAMES.get(oid, "VARCHAR") for n, oid in enumerate(oids, 1) if oid}
+    names = {n: _type_name(oid) for n, oid in enumerate(oids, 1) if oid}
     raw, parts, at = text.encode(), [], 0
     for token in tokens(text):
         digits = token.text[1:]

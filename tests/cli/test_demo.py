@@ -45,6 +45,17 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
+def test_demo_needs_no_server() -> None:
+    counts = ["--rows", "5000", "--queries", "40", "--sessions", "4", "--replicas", "1"]
+    done = run("demo", "--endpoint", "local", *counts)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "endpoint: the local endpoint" in done.stderr
+    assert "local replicas: answers equal on both routes: 40/40" in done.stdout
+    assert "publish() took" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_demo_gives_equal_answers_on_both_routes(dsn: str) -> None:
     counts = ["--rows", "20000", "--queries", "40", "--sessions", "4", "--replicas", "1"]
     done = run("demo", *counts, PGMD_ENDPOINT=dsn)

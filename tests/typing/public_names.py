@@ -18,6 +18,7 @@ from pgmd import (
     Endpoint,
     Engine,
     Error,
+    LocalError,
     NotSupportedError,
     Outcome,
     ParityError,
@@ -108,7 +109,7 @@ def errors(engine: Engine) -> None:
         engine.session()
     except (ConfigurationError, UsageError, NotSupportedError, RoutingError, ParityError):
         pass
-    except (PoolTimeout, PoolFull, PoolClosed, ReplicaError) as error:
+    except (PoolTimeout, PoolFull, PoolClosed, ReplicaError, LocalError) as error:
         assert_type(error.outcome, Outcome)
     except Error as error:
         assert_type(error.retryable, bool)
