@@ -121,7 +121,7 @@ def _command(text: str, body: list[Token]) -> Command:
         Action.DUCKDB,
         verb,
         tag=_tag(verb, body),
-        is_read=facts.is_read or verb in ("explain", "show", "describe", "summarize"),
+        is_read=facts.is_read or _only_tells(verb, body),
         is_select=is_select,
         returns=bool(returning),
         returning=returning,
@@ -147,6 +147,13 @@ def _main(body: list[Token]) -> list[Token]:
         if not depth and token.word in _DML and after.word != "as":
             return body[i:]
     return body[start:]
+
+
+def _only_tells(verb: str, body: list[Token]) -> bool:
+    """Whether a statement tells about others and runs none of them."""
+    if verb == "explain":
+        return not any(token.word in ("analyze", "analyse") for token in body)
+    return verb in ("show", "describe", "summarize")
 
 
 # Each is one statement whose words cannot be anything else.

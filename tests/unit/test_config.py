@@ -83,6 +83,29 @@ def test_a_socket_folder_as_host_survives_the_url() -> None:
     assert settings.endpoint.options["host"] == "/tmp/socket dir"
 
 
+def test_a_local_url_serves_a_file_and_reads_its_snapshots() -> None:
+    settings = read("local:./app.duckdb?replicas=3&max_size=4&refresh=5")
+    assert settings.endpoint is not None
+    assert (settings.endpoint.file, settings.endpoint.max_size) == ("./app.duckdb", 4)
+    assert [(r.local, r.refresh, r.name) for r in settings.replicas] == [
+        ("./app.duckdb", 5.0, f"replica-{n}") for n in (1, 2, 3)
+    ]
+    assert len(read("local:/data/app.duckdb").replicas) == 2
+    assert read("local:app%20one.duckdb").endpoint.file == "app one.duckdb"  # type: ignore[union-attr]
+
+
+def test_a_served_file_has_a_password_that_nobody_sees() -> None:
+    one, two = (read("local:app.duckdb").endpoint for _ in range(2))
+    assert one is not None
+    assert two is not None
+    assert len(str(one.secret)) > 20
+    assert one.secret != two.secret
+    assert str(one.secret) not in repr(one)
+    assert one.secret in read("local:app.duckdb", password=one.secret).secrets
+    served = one.served_at(f"host=127.0.0.1 port=1 password={one.secret}")
+    assert (served.file, served.secret, served.max_size) == (None, one.secret, one.max_size)
+
+
 def test_keywords_come_before_the_environment() -> None:
     environ = {"PGMD_ENDPOINT": "postgresql://h/db", "PGMD_MAX_SIZE": "7", "PGMD_REPLICAS": "1"}
     assert read(None, environ).endpoint.max_size == 7  # type: ignore[union-attr]
@@ -117,6 +140,13 @@ def test_keywords_come_before_the_environment() -> None:
         ("postgresql://h/db", {}, {"region": "us-east-1"}, "region"),
         ("postgresql://h/db", {}, {"refresh": 5}, "refresh"),
         ("postgresql://h/db", {}, {"replicas": 1, "refresh": 5}, "mode='snapshot'"),
+        ("local:", {}, {}, "local:<file>"),
+        ("local://host/app.duckdb", {}, {}, "local:<file>"),
+        ("local::memory:", {}, {}, "local:<file>"),
+        ("local:./folder/", {}, {}, "local:<file>"),
+        ("local:app.duckdb?region=us-east-1", {}, {}, "region: a local: URL"),
+        ("local:app.duckdb", {}, {"replica_mode": "snapshot"}, "replica_mode: a local: URL"),
+        ("local:app.duckdb", {}, {"refresh": 0}, "refresh=0"),
         ("postgresql://h/db", {}, {"replicas": 1, "replica_mode": "lazy"}, "mode='lazy'"),
         ("postgresql://h/db", {}, {"max_size": 0}, "max_size=0"),
         ("postgresql://h/db", {}, {"min_size": 5, "max_size": 2}, "min_size=5"),
@@ -148,11 +178,23 @@ def test_a_bad_setting_is_named(
         {"file": "a", "threads": 0},
         {"motherduck": "db"},
         {"file": "a", "password": "p"},
+        {"local": "a", "file": "a"},
+        {"local": "a", "tables": ["t"]},
+        {"local": "a", "refresh": -1},
+        {"file": "a", "refresh": 1},
     ],
 )
 def test_a_replica_that_contradicts_itself_is_refused(keywords: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         Replica(**keywords)
+
+
+@pytest.mark.parametrize(
+    "keywords", [{"conninfo": "host=h", "file": "a"}, {"file_options": {"port": 1}}]
+)
+def test_an_endpoint_that_contradicts_itself_is_refused(keywords: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        Endpoint(**keywords)
 
 
 def test_two_replicas_of_one_name_are_refused() -> None:

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from pgmd.profile import Dialect, Profile, recognise
+from pgmd.sql import analyse
 
 
 def probe(row: object, *, motherduck: bool = False, reports: bool = True) -> Profile:
@@ -41,3 +42,54 @@ def test_what_postgres_has() -> None:
     assert postgres.has_savepoints
     assert postgres.time_zone == "Europe/Berlin"
     assert "REPEATABLE READ READ ONLY" in postgres.begin_snapshot
+
+
+DUCK = probe(("v1.5.5", 3.5, "UTC"))
+
+
+@pytest.mark.parametrize(
+    ("statement", "instead"),
+    [
+        ("COPY t FROM STDIN", "INSERT many rows"),
+        ("SAVEPOINT a", "one transaction()"),
+        ("RELEASE SAVEPOINT a", "one transaction()"),
+        ("ROLLBACK TO SAVEPOINT a", "one transaction()"),
+        ("DECLARE c CURSOR FOR SELECT 1", "execute the query"),
+        ("FETCH ALL FROM c", "execute the query"),
+        ("LISTEN news", "poll a table"),
+        ("NOTIFY news", "poll a table"),
+        ("LOCK t", "try it again"),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE", "leave it out"),
+        ("START TRANSACTION DEFERRABLE", "leave it out"),
+        ("DISCARD ALL", "close the session"),
+        ("DEALLOCATE ALL", "close the session"),
+        ("RESET ALL", "close the session"),
+        ("CLOSE ALL", "close the session"),
+    ],
+)
+def test_what_duckdb_cannot_parse_is_refused_with_the_alternative(
+    statement: str, instead: str
+) -> None:
+    found = analyse(statement)
+    assert instead in (DUCK.refusal(found.why, found.words) or "")
+    postgres = probe(("PostgreSQL 17", 3, "UTC"))
+    assert postgres.refusal(found.why, found.words) is None
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COPY t TO STDOUT",
+        "COPY t FROM 's3://bucket/stdin.csv'",
+        "BEGIN",
+        "BEGIN TRANSACTION READ ONLY",
+        "ROLLBACK",
+        "RESET threads",
+        "DEALLOCATE p",
+        "CREATE TABLE savepoint (a int)",
+        "INSERT INTO lock VALUES (1)",
+    ],
+)
+def test_what_duckdb_can_parse_is_sent(statement: str) -> None:
+    found = analyse(statement)
+    assert DUCK.refusal(found.why, found.words) is None
