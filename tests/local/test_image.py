@@ -33,7 +33,8 @@ def address(tokens: dict[str, str]) -> Iterator[str]:
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-    container = DockerContainer(IMAGE).with_bind_ports(5432, ("127.0.0.1", None))
+    container = DockerContainer(IMAGE)
+    container.ports[5432] = ("127.0.0.1", None)
     for name, value in tokens.items():
         container = container.with_env(name, value)
     container = container.waiting_for(LogMessageWaitStrategy("for development"))
