@@ -50,6 +50,13 @@ class Described(Protocol):
     def description(self) -> list[Any] | None: ...
 
 
+class Executed(Described, Protocol):
+    """A driver's cursor after a statement."""
+
+    @property
+    def statusmessage(self) -> str | None: ...
+
+
 class _Shape:
     """What a psycopg row factory reads of a cursor: here its cursor and its result in one."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from .cache import Cache
 from .duck import Answer
 from .parity import Inexact, RowLoader, describe, row_loader
 from .query import Request
-from .result import Column, Described
+from .result import Column, Executed
 from .sql import Fact, Statement, parenthesised
 
 _MOST = 4096
@@ -107,16 +108,27 @@ class Shapes:
         return _Entry(description, columns, loader)
 
 
-def uncounted(
-    statement: Statement, rows: list[Any], cursor: Described
-) -> tuple[list[Any] | None, int]:
-    """Rows and row count of a statement that is no query: DuckDB's own result of an UPDATE is a
-    row with a count, and a wire server may pass it on (github.com/hrl20/metabase, FIXES.md)."""
+class Outcome(NamedTuple):
+    """What a statement on the endpoint came to."""
+
+    rows: list[Any] | None
+    rowcount: int
+    statusmessage: str | None
+
+
+def uncounted(statement: Statement, rows: list[Any], cursor: Executed) -> Outcome:
+    """The outcome of a statement that is no query: DuckDB's own result of an UPDATE is a row with
+    a count, and a wire server may pass it on (github.com/hrl20/metabase, FIXES.md)."""
     is_query = Fact.READS in statement.facts or "returning" in statement.words
     names = [column.name for column in cursor.description or ()]
     if is_query or len(rows) > 1 or names not in (["Count"], ["Success"]):
-        return rows, len(rows)
-    return None, rows[0][0] if rows and names == ["Count"] else -1
+        return Outcome(rows, len(rows), cursor.statusmessage)
+    if not rows or names == ["Success"]:
+        return Outcome(None, -1, cursor.statusmessage)
+    count = rows[0][0]
+    # The server may have counted the row that it sent.
+    verb = re.sub(r" \d+$", f" {count}", cursor.statusmessage or "")
+    return Outcome(None, count, verb)
 
 
 def key(request: Request) -> Any:

@@ -26,7 +26,7 @@ from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark, Freshness
 from ..routing.router import required, stale
 from ..runtime import aio as runtime
-from ..shape import NotBound, NotDescribed, uncounted
+from ..shape import NotBound, NotDescribed, Outcome, uncounted
 from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTransaction, Block
 from .endpoint import AsyncPooled, unsupported_savepoint
 from .fanout import fan_out
@@ -326,16 +326,16 @@ class AsyncSession(Generic[Row]):
             rows = await cursor.fetchall() if cursor.rownumber is not None else None
             if lent and statement.pins:
                 self._pinned, self._pin_reason = connection, statement.why
-            rowcount = cursor.rowcount
+            done = Outcome(rows, cursor.rowcount, cursor.statusmessage)
             if rows is not None and not statement.is_read:
-                rows, rowcount = uncounted(statement, rows, cursor)
+                done = uncounted(statement, rows, cursor)
             result: Result[Any] = Result(
-                rows,
+                done.rows,
                 cursor,
                 decision,
                 seconds=now() - began,
-                rowcount=rowcount,
-                statusmessage=cursor.statusmessage,
+                rowcount=done.rowcount,
+                statusmessage=done.statusmessage,
                 row_factory=request.row_factory,
             )
         except psycopg.Error as error:
@@ -486,7 +486,8 @@ class AsyncSession(Generic[Row]):
         try:
             await self._engine.replicas.command(slot, Run(), "BEGIN TRANSACTION READ ONLY")
         except BaseException:
-            self._engine.replicas.give_back(slot)
+            # Cancelled, it may have begun all the same.
+            await self._engine.replicas.end(slot)
             raise
         return Block(slot=slot, is_snapshot=True)
 

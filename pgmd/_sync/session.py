@@ -27,7 +27,7 @@ from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark, Freshness
 from ..routing.router import required, stale
 from ..runtime import threads as runtime
-from ..shape import NotBound, NotDescribed, uncounted
+from ..shape import NotBound, NotDescribed, Outcome, uncounted
 from .blocks import Block, EndpointView, ReplicaView, Snapshot, Transaction
 from .endpoint import Pooled, unsupported_savepoint
 from .fanout import fan_out
@@ -325,16 +325,16 @@ class Session(Generic[Row]):
             rows = cursor.fetchall() if cursor.rownumber is not None else None
             if lent and statement.pins:
                 self._pinned, self._pin_reason = connection, statement.why
-            rowcount = cursor.rowcount
+            done = Outcome(rows, cursor.rowcount, cursor.statusmessage)
             if rows is not None and not statement.is_read:
-                rows, rowcount = uncounted(statement, rows, cursor)
+                done = uncounted(statement, rows, cursor)
             result: Result[Any] = Result(
-                rows,
+                done.rows,
                 cursor,
                 decision,
                 seconds=now() - began,
-                rowcount=rowcount,
-                statusmessage=cursor.statusmessage,
+                rowcount=done.rowcount,
+                statusmessage=done.statusmessage,
                 row_factory=request.row_factory,
             )
         except psycopg.Error as error:
@@ -485,7 +485,8 @@ class Session(Generic[Row]):
         try:
             self._engine.replicas.command(slot, Run(), "BEGIN TRANSACTION READ ONLY")
         except BaseException:
-            self._engine.replicas.give_back(slot)
+            # Cancelled, it may have begun all the same.
+            self._engine.replicas.end(slot)
             raise
         return Block(slot=slot, is_snapshot=True)
 

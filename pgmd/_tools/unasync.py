@@ -29,11 +29,10 @@ NAMES = {
     "aclose": "close",
     "asynccontextmanager": "contextmanager",
     "connect_async": "connect",
-    "_async": "_sync",
     "aio": "threads",
 }
 # Those renamed only in import statements and directly below one of these packages.
-MODULES = {"_async", "aio"}
+MODULES = {"aio"}
 PACKAGES = {"pgmd", "runtime", "tests"}
 
 _PREFIX = re.compile(r"^(_?|Abstract)Async(?=[A-Z])")

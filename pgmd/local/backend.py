@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 import duckdb
@@ -137,15 +138,16 @@ class Backend:
         return self._exchange
 
     def cancel(self, exchange: object) -> bool:
-        """Stop this exchange; whether it has ended. Repeat until it has: DuckDB forgets an
-        interrupt that comes before the query has started."""
+        """Stop this exchange; whether DuckDB has. Repeat until it has: it forgets an interrupt that
+        comes before the query has started."""
         with self._lock:
             if self._exchange is not exchange:
                 return True
+            # What comes after it in this exchange does not start.
             self._is_cancelled = True
             if self._in_duckdb:
                 self._cursor.interrupt()
-            return False
+            return not self._in_duckdb
 
     def _call(self, work: Callable[[], T]) -> T:
         with self._lock:
@@ -497,7 +499,9 @@ class Backend:
 
     def _after_error(self, command: Command) -> None:
         if command.ends_transaction:
-            # Also when COMMIT failed: DuckDB has rolled back.
+            # Also when COMMIT failed: DuckDB has rolled back, unless a cancel came before it.
+            with suppress(duckdb.Error):
+                self._cursor.rollback()
             self._transaction_ended()
         elif self._in_transaction:
             self._is_aborted = not self._still_works()
@@ -513,11 +517,12 @@ class Backend:
 
     def _move_on(self) -> None:
         """A reader sees a new snapshot between its transactions."""
-        if self._in_transaction or self.source.generation == self._generation:
+        if self._in_transaction or (generation := self.source.generation) == self._generation:
             return
         zone = self.time_zone()
         old, self._cursor = self._cursor, self.source.connect()
-        self._generation = self.source.generation
+        # As it was before: what has become newer since is for the next time.
+        self._generation = generation
         self._cursor.execute(f"SET TimeZone = '{zone}'")
         old.close()
 

@@ -6,6 +6,7 @@ the messages, and knows which may come when.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 import psycopg
-from pygwire import BackendConnection, PygwireError, TransactionStatus
+from pygwire import BackendConnection, ConnectionPhase, PygwireError, TransactionStatus
 from pygwire import messages as pg
 
 from ..parity.errors import from_duckdb
@@ -26,6 +27,8 @@ from .quirks import Quirks
 from .statements import Command, read
 from .values import BadParameter, Column, read_parameter
 
+_log = logging.getLogger("pgmd.local")
+
 # Before a client is let in it may not send more than this, in bytes.
 _MOST_UNKNOWN = 65_536
 _UNCATEGORISED = "XXUUU"
@@ -36,7 +39,8 @@ class Welcome:
     """What the server has for a client: how it is let in, and what it gets then.
 
     *source* finds the instance for a role and the client's startup parameters; *databases* are
-    the names that may be asked for. *has_tls* tells that the connection can be encrypted.
+    the names that may be asked for. *has_tls* tells that the connection can be encrypted,
+    *is_full* that there are as many clients as there may be.
     """
 
     tokens: Tokens
@@ -45,6 +49,7 @@ class Welcome:
     source: Callable[[Role, dict[str, str]], Source]
     databases: frozenset[str]
     has_tls: bool = False
+    is_full: Callable[[], bool] = lambda: False
 
 
 @dataclass(slots=True)
@@ -60,6 +65,19 @@ class _Portal:
     formats: list[int]
     answer: Answer | None = None
     is_done: bool = False
+
+
+class _Wire(BackendConnection):
+    """Takes what PostgreSQL takes, too, and asyncpg sends: a Query where a Sync was to come."""
+
+    def _receive_to_state_machine(self, msg: pg.PGMessage) -> None:
+        if not isinstance(msg, pg.Query) or self.phase is not ConnectionPhase.EXTENDED_QUERY:
+            super()._receive_to_state_machine(msg)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether more has arrived than was read."""
+        return self._decoder.buffered > 0
 
 
 class _Violation(Exception):
@@ -83,7 +101,7 @@ class Conversation:
     cancels: tuple[int, bytes] | None = None
     key: bytes = field(default_factory=lambda: secrets.token_bytes(4), repr=False)
     backend: Backend | None = None
-    _wire: BackendConnection = field(default_factory=BackendConnection, repr=False)
+    _wire: _Wire = field(default_factory=_Wire, repr=False)
     _received: int = 0
     _is_mute: bool = False
     _startup: dict[str, str] = field(default_factory=dict, repr=False)
@@ -106,10 +124,16 @@ class Conversation:
                 raise _Violation("too much data before authentication")
             for message in self._wire.receive(data):
                 yield from self._handle(message)
+                if self.wants_tls and self._wire.has_more:
+                    # Else it would be taken for what came encrypted.
+                    raise _Violation("data between the request for TLS and its handshake")
                 if self.is_over or self.wants_tls:
                     return
         except (PygwireError, _Violation, struct.error, IndexError, UnicodeError) as error:
             yield self._fatal("08P01", f"protocol violation: {error}")
+        except Exception as error:  # noqa: BLE001  # the client is told, and the server lives on
+            _log.exception("a client's conversation failed")
+            yield self._fatal("XX000", f"internal error: {type(error).__name__}")
 
     def close(self) -> None:
         """The client has gone."""
@@ -121,10 +145,6 @@ class Conversation:
         """What a client is told when the server ends the connection."""
         return self._fatal("57P01", message)
 
-    def too_many(self) -> bytes:
-        """What a client is told when there are too many."""
-        return self._fatal("53300", "too many clients: raise max_clients")
-
     def _handle(self, message: pg.PGMessage) -> Iterator[bytes]:
         if self.backend is None:
             yield from self._greet(message)
@@ -133,8 +153,10 @@ class Conversation:
         elif isinstance(message, pg.Terminate):
             self.is_over = True
         elif isinstance(message, pg.Query):
-            self.backend.begin()
-            yield from self._drive(self._simple(message.query_string))
+            # After an error nothing counts but a Sync.
+            if not self._is_skipping:
+                self.backend.begin()
+                yield from self._drive(self._simple(message.query_string))
         elif isinstance(message, pg.FunctionCall):
             yield self._error("0A000", "function calls are not supported: use SELECT")
             yield self._ready()
@@ -215,6 +237,9 @@ class Conversation:
         refusal = self._refuse_database()
         if refusal:
             yield self._fatal("3D000", refusal)
+            return
+        if self.welcome.is_full():
+            yield self._fatal("53300", "too many clients: raise max_clients")
             return
         try:
             self.backend = Backend(self.welcome.source(role, self._startup), self.welcome.quirks)
@@ -513,6 +538,8 @@ class Conversation:
             code = known.sqlstate or "XX000"
         elif isinstance(error, Refused):
             code = error.code
+        elif isinstance(error, OSError):
+            message, code = f"IO Error: {error}", "58030"
         elif isinstance(error, Stopped):
             message, code = "INTERRUPT Error: Interrupted!", "57014"
         else:
@@ -535,7 +562,10 @@ class Conversation:
 
 # Told from every reply by identity.
 _SUSPEND = b"suspend"
-_ERRORS = (Refused, BadParameter, BadCopy, Stopped, duckdb.Error, psycopg.Error, OverflowError)
+_ERRORS = (
+    *(Refused, BadParameter, BadCopy, Stopped),
+    *(duckdb.Error, psycopg.Error, OverflowError, OSError),
+)
 
 
 def _row_description(columns: Sequence[Column], formats: Sequence[int]) -> pg.RowDescription:

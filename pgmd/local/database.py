@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,13 +159,13 @@ class Database:
         Raises Stopped, duckdb's errors and OSError.
         """
         with self.gate.closed(is_stopped):
-            self._writes_seen = self._writes
             cursor = self._root.cursor()
             try:
                 taken = self._snapshots.add(self._reader.fileno(), name, self._write_log(cursor))
                 _record(cursor, self.name, [taken])
             finally:
                 cursor.close()
+            self._writes_seen = self._writes
         return taken
 
     def _write_log(self, cursor: duckdb.DuckDBPyConnection) -> Path | None:
@@ -181,8 +181,11 @@ class Database:
 
     def snapshot_if_idle(self) -> None:
         """Take a snapshot if something was written and nobody writes now."""
-        if self._writes != self._writes_seen and not self.gate.is_busy:
-            self.snapshot()
+        if self._writes == self._writes_seen or self.gate.is_busy:
+            return
+        # Whoever begins to write right now is not waited for, which would keep all others out.
+        with suppress(Stopped):
+            self.snapshot(is_stopped=lambda: True)
 
     @property
     def snapshots(self) -> list[Snapshot]:
@@ -254,6 +257,21 @@ class Duckling:
         self._looked = now()
         if snapshot.number == self._shown:
             return
+        try:
+            root = self._open(snapshot)
+        except duckdb.IOException:
+            if snapshot is self._database.newest():
+                raise
+            # Newer ones came meanwhile, and it was removed.
+            self._pick_up()
+            return
+        # Not closed: that would close the cursors of clients that have not moved on yet. The last
+        # of them takes the instance with it.
+        self._root = root
+        self._shown = snapshot.number
+        self.schema_version += 1
+
+    def _open(self, snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
         limits = self._database.limits
         root = duckdb.connect(":memory:", config=limits.config)
         try:
@@ -264,11 +282,7 @@ class Duckling:
         except BaseException:
             root.close()
             raise
-        # Not closed: that would close the cursors of clients that have not moved on yet. The last
-        # of them takes the instance with it.
-        self._root = root
-        self._shown = snapshot.number
-        self.schema_version += 1
+        return root
 
     def wrote(self) -> None:
         """Nothing is ever written here."""

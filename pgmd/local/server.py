@@ -119,6 +119,7 @@ class LocalEndpoint:
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] = _nothing
+        self._stopping = threading.Lock()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     # ------------------------------------------------------------------------------ life cycle
@@ -144,13 +145,14 @@ class LocalEndpoint:
 
     def stop(self) -> None:
         """End every client and close the file. Does nothing when it is stopped already."""
-        if self._thread is None:
-            return
-        self._stop()
-        self._thread.join()
-        self._thread = None
-        self._server = None
-        self._clean_up()
+        with self._stopping:
+            if self._thread is None:
+                return
+            self._stop()
+            self._thread.join()
+            self._thread = None
+            self._server = None
+            self._clean_up()
 
     def __enter__(self) -> Self:
         self.start()
@@ -240,7 +242,7 @@ class LocalEndpoint:
         return self._server
 
     def __repr__(self) -> str:
-        state = f"127.0.0.1:{self.port}" if self._server is not None else "not running"
+        state = f"{self._options.host}:{self.port}" if self._server is not None else "not running"
         return f"<LocalEndpoint {self._file or 'temporary'} {state}>"
 
 
@@ -251,10 +253,12 @@ def _nothing() -> None:
 class _Client:
     """A conversation and the connection it is carried on."""
 
-    def __init__(self, talk: Conversation, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, talk: Conversation, writer: asyncio.StreamWriter, task: asyncio.Task[Any]
+    ) -> None:
         self.talk = talk
         self.writer = writer
-        self.task = asyncio.current_task()
+        self.task = task
 
 
 class _Server:
@@ -265,7 +269,8 @@ class _Server:
         self._options = options
         self._clients: dict[int, _Client] = {}
         self._numbers = itertools.count(1)
-        self._threads = ThreadPoolExecutor(options.max_clients, "pgmd-local")
+        # One for each client, one for snapshots, one for those that are not let in yet.
+        self._threads = ThreadPoolExecutor(options.max_clients + 2, "pgmd-local")
         self._ducklings: dict[int, Duckling] = {}
         self._next_duckling = itertools.count()
         self._making_duckling = threading.Lock()
@@ -284,6 +289,7 @@ class _Server:
                 self._source,
                 frozenset({self.database.name, *_NAMES}),
                 has_tls=tls is not None,
+                is_full=self._is_full,
             )
             self._certificate = tls
             self._listener = await asyncio.start_server(self._serve, options.host, options.port)
@@ -311,11 +317,9 @@ class _Server:
         self._listener.close()
         if self._snapshots is not None:
             self._snapshots.cancel()
-        for client in list(self._clients.values()):
-            await self._say_goodbye(client)
-        await asyncio.gather(
-            *(c.task for c in self._clients.values() if c.task), return_exceptions=True
-        )
+        # Also those that come in meanwhile, accepted before.
+        while self._clients:
+            await asyncio.gather(*map(self._say_goodbye, list(self._clients.values())))
         self._threads.shutdown()
         for duckling in self._ducklings.values():
             duckling.close()
@@ -327,25 +331,30 @@ class _Server:
         with contextlib.suppress(OSError):
             client.writer.write(client.talk.farewell("the local endpoint is being stopped"))
             client.writer.close()
+        _, waiting = await asyncio.wait([client.task], timeout=_PATIENCE)
+        if waiting:
+            client.writer.transport.abort()
+            await asyncio.wait(waiting)
 
     # ------------------------------------------------------------------------------- clients
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = next(self._numbers)
         talk = Conversation(self._welcome, number)
-        self._clients[number] = _Client(talk, writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients[number] = _Client(talk, writer, task)
         try:
-            if len(self._clients) > self._options.max_clients:
-                writer.write(talk.too_many())
-            else:
-                await self._converse(talk, reader, writer)
+            await self._converse(talk, reader, writer)
         except (OSError, EOFError, ssl.SSLError):
             # The client has gone, in whatever way.
             pass
         finally:
-            await self._in_thread(talk.close)
-            del self._clients[number]
-            writer.close()
+            try:
+                await self._in_thread(talk.close)
+            finally:
+                del self._clients[number]
+                writer.close()
 
     async def _converse(
         self, talk: Conversation, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -366,6 +375,10 @@ class _Server:
                 talk.wants_tls, talk.is_encrypted = False, True
         if talk.cancels is not None:
             await self._cancel_other(*talk.cancels)
+
+    def _is_full(self) -> bool:
+        clients = list(self._clients.values())
+        return sum(c.talk.backend is not None for c in clients) >= self._options.max_clients
 
     async def _reply(self, talk: Conversation, data: bytes, writer: asyncio.StreamWriter) -> None:
         replies = talk.receive(data)

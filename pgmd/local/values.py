@@ -326,6 +326,8 @@ def read_parameter(data: bytes | None, oid: int, format: int) -> object:
             return _text(data, oid, format)
         if oid == 1186:
             return Value(_interval(data, format), duckdb.type("INTERVAL"))
+        if oid in _ARRAYS and format == TEXT:
+            return Value(_load_texts(1009).load(data), _ARRAYS[oid])
         if oid in _INFINITE and (infinity := _infinity(data, format)):
             return Value(infinity, _INFINITE[oid])
         loader = _LOADERS.get_loader(oid, Format(format)) if oid in _KNOWN else None
@@ -368,6 +370,7 @@ def _with_nan(value: Any) -> Any:
 
 
 _LOADERS = postgres.adapters
+_load_texts: Any = _LOADERS.get_loader(1009, Format.TEXT)
 _TEXTS = frozenset({0, 18, 19, 25, 114, 705, 1042, 1043, 3802, _NESTED_OID})
 # DuckDB takes a Python int for INTEGER, where the client has said what it is.
 _TYPES = {
@@ -387,6 +390,13 @@ _INFINITE = {
     1082: duckdb.type("DATE"),
     1114: duckdb.type("TIMESTAMP"),
     1184: duckdb.type("TIMESTAMP WITH TIME ZONE"),
+}
+# Their elements, too, may be infinite or have months.
+_ARRAYS = {
+    1115: duckdb.type("TIMESTAMP[]"),
+    1182: duckdb.type("DATE[]"),
+    1185: duckdb.type("TIMESTAMP WITH TIME ZONE[]"),
+    1187: duckdb.type("INTERVAL[]"),
 }
 # The first of the types that share an OID is the plainest, but for two.
 _NAMES = {twin.oid: twin.name for twin in reversed(list(TWINS.values()))} | {

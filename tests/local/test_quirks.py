@@ -196,6 +196,7 @@ def test_count_rows() -> None:
         with session(local) as s:
             result = s.execute(update)
             assert (result.description, result.rowcount) == (None, 2)
+            assert result.statusmessage == "UPDATE 2"
             with pytest.raises(psycopg.ProgrammingError):
                 result.fetchall()
             assert s.execute("SET threads = 2").description is None

@@ -17,6 +17,8 @@ class Named(NamedTuple):
 class Cursor:
     """A driver's cursor, as far as it is looked at."""
 
+    statusmessage = "UPDATE 1"
+
     def __init__(self, *names: str) -> None:
         self.description: list[Any] | None = [Named(name) for name in names]
 
@@ -38,4 +40,9 @@ class Cursor:
 def test_a_count_is_no_row(
     statement: str, names: list[str], rows: list[Any], expected: tuple[Any, int]
 ) -> None:
-    assert uncounted(analyse(statement), rows, Cursor(*names)) == expected
+    assert uncounted(analyse(statement), rows, Cursor(*names))[:2] == expected
+
+
+def test_the_tag_has_the_same_count() -> None:
+    done = uncounted(analyse("UPDATE t SET a = 1"), [(7,)], Cursor("Count"))
+    assert done.statusmessage == "UPDATE 7"
