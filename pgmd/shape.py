@@ -108,7 +108,7 @@ class Shapes:
         return _Entry(description, columns, loader)
 
 
-class Outcome(NamedTuple):
+class Done(NamedTuple):
     """What a statement on the endpoint came to."""
 
     rows: list[Any] | None
@@ -116,19 +116,19 @@ class Outcome(NamedTuple):
     statusmessage: str | None
 
 
-def uncounted(statement: Statement, rows: list[Any], cursor: Executed) -> Outcome:
+def uncounted(statement: Statement, rows: list[Any], cursor: Executed) -> Done:
     """The outcome of a statement that is no query: DuckDB's own result of an UPDATE is a row with
     a count, and a wire server may pass it on (github.com/hrl20/metabase, FIXES.md)."""
     is_query = Fact.READS in statement.facts or "returning" in statement.words
     names = [column.name for column in cursor.description or ()]
     if is_query or len(rows) > 1 or names not in (["Count"], ["Success"]):
-        return Outcome(rows, len(rows), cursor.statusmessage)
+        return Done(rows, len(rows), cursor.statusmessage)
     if not rows or names == ["Success"]:
-        return Outcome(None, -1, cursor.statusmessage)
+        return Done(None, -1, cursor.statusmessage)
     count = rows[0][0]
     # The server may have counted the row that it sent.
     verb = re.sub(r" \d+$", f" {count}", cursor.statusmessage or "")
-    return Outcome(None, count, verb)
+    return Done(None, count, verb)
 
 
 def key(request: Request) -> Any:

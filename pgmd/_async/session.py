@@ -26,7 +26,7 @@ from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark, Freshness
 from ..routing.router import required, stale
 from ..runtime import aio as runtime
-from ..shape import NotBound, NotDescribed, Outcome, uncounted
+from ..shape import Done, NotBound, NotDescribed, uncounted
 from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTransaction, Block
 from .endpoint import AsyncPooled, unsupported_savepoint
 from .fanout import fan_out
@@ -326,7 +326,7 @@ class AsyncSession(Generic[Row]):
             rows = await cursor.fetchall() if cursor.rownumber is not None else None
             if lent and statement.pins:
                 self._pinned, self._pin_reason = connection, statement.why
-            done = Outcome(rows, cursor.rowcount, cursor.statusmessage)
+            done = Done(rows, cursor.rowcount, cursor.statusmessage)
             if rows is not None and not statement.is_read:
                 done = uncounted(statement, rows, cursor)
             result: Result[Any] = Result(

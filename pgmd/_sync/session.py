@@ -27,7 +27,7 @@ from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark, Freshness
 from ..routing.router import required, stale
 from ..runtime import threads as runtime
-from ..shape import NotBound, NotDescribed, Outcome, uncounted
+from ..shape import Done, NotBound, NotDescribed, uncounted
 from .blocks import Block, EndpointView, ReplicaView, Snapshot, Transaction
 from .endpoint import Pooled, unsupported_savepoint
 from .fanout import fan_out
@@ -325,7 +325,7 @@ class Session(Generic[Row]):
             rows = cursor.fetchall() if cursor.rownumber is not None else None
             if lent and statement.pins:
                 self._pinned, self._pin_reason = connection, statement.why
-            done = Outcome(rows, cursor.rowcount, cursor.statusmessage)
+            done = Done(rows, cursor.rowcount, cursor.statusmessage)
             if rows is not None and not statement.is_read:
                 done = uncounted(statement, rows, cursor)
             result: Result[Any] = Result(
