@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
@@ -149,13 +150,24 @@ def _serve(arguments: argparse.Namespace) -> int:
     }
     if arguments.quirk:
         options["quirks"] = _quirks(arguments.quirk)
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    with make_local(arguments.file, os.environ.get("MOTHERDUCK_TOKEN"), options) as local:
+    local = make_local(arguments.file, os.environ.get("MOTHERDUCK_TOKEN"), options)
+    with _until_told() as stopped, local:
         print(f"serving {arguments.file} for development: {local.public_dsn}", flush=True)
         stopped.wait()
     return 0
+
+
+@contextmanager
+def _until_told() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set inside the block."""
+    stopped = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stopped.set()) for number in numbers]
+    try:
+        yield stopped
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _quirks(given: Sequence[str]) -> Quirks:

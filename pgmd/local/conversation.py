@@ -124,9 +124,6 @@ class Conversation:
                 raise _Violation("too much data before authentication")
             for message in self._wire.receive(data):
                 yield from self._handle(message)
-                if self.wants_tls and self._wire.has_more:
-                    # Else it would be taken for what came encrypted.
-                    raise _Violation("data between the request for TLS and its handshake")
                 if self.is_over or self.wants_tls:
                     return
         except (PygwireError, _Violation, struct.error, IndexError, UnicodeError) as error:
@@ -168,7 +165,11 @@ class Conversation:
     def _greet(self, message: pg.PGMessage) -> Iterator[bytes]:
         match message:
             case pg.SSLRequest():
-                self.wants_tls = self.welcome.has_tls and not self.is_encrypted
+                wants_tls = self.welcome.has_tls and not self.is_encrypted
+                if wants_tls and self._wire.has_more:
+                    # Else it would be taken for what came encrypted.
+                    raise _Violation("data between the request for TLS and its handshake")
+                self.wants_tls = wants_tls
                 yield self._send(pg.SSLResponse(accepted=self.wants_tls))
             case pg.GSSEncRequest():
                 yield self._send(pg.GSSResponse(accepted=False))

@@ -42,6 +42,7 @@ _CHUNK = 262_144
 # once the server is to stop.
 _PATIENCE = 2.0
 _CANCEL_EVERY = 0.01
+_TURNS = 10
 _NAMES = ("md:",)
 
 
@@ -314,16 +315,25 @@ class _Server:
         return context
 
     async def close(self) -> None:
-        self._listener.close()
+        await self._stop_listening()
         if self._snapshots is not None:
             self._snapshots.cancel()
-        # Also those that come in meanwhile, accepted before.
         while self._clients:
             await asyncio.gather(*map(self._say_goodbye, list(self._clients.values())))
         self._threads.shutdown()
         for duckling in self._ducklings.values():
             duckling.close()
         self.database.close()
+
+    async def _stop_listening(self) -> None:
+        # asyncio forgets, without closing them, connections that it has accepted but not handed
+        # over yet: that takes a few turns of the loop, in which no more are accepted.
+        loop = asyncio.get_running_loop()
+        for listening in self._listener.sockets:
+            loop.remove_reader(listening.fileno())
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        self._listener.close()
 
     async def _say_goodbye(self, client: _Client) -> None:
         client.talk.is_over = True

@@ -17,7 +17,8 @@ import pgmd
 from pgmd import Reason, Route
 from pgmd.runtime import aio as runtime
 
-from .helpers import until
+from ..fixtures.stands import Stand
+from .helpers import engine_on, until
 
 
 async def test_an_unreachable_endpoint_is_said_at_once(unused_port: int) -> None:
@@ -25,16 +26,17 @@ async def test_an_unreachable_endpoint_is_said_at_once(unused_port: int) -> None
         await pgmd.connect_async(f"postgresql://u:tok-rw-9f2@127.0.0.1:{unused_port}/db")
 
 
-async def test_a_wrong_password(dsn: str) -> None:
+async def test_a_wrong_password(stand: Stand) -> None:
     wrong = secrets.token_hex(8)
-    with pytest.raises(psycopg.OperationalError, match="password authentication failed") as caught:
-        await pgmd.connect_async(make_conninfo(dsn, password=wrong), replicas=1)
+    with pytest.raises(psycopg.OperationalError, match="authentication failed") as caught:
+        await pgmd.connect_async(make_conninfo(stand.dsn, password=wrong), replicas=1)
     assert wrong not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_an_unknown_database(dsn: str) -> None:
-    with pytest.raises(psycopg.OperationalError, match='database "nowhere" does not exist'):
-        await pgmd.connect_async(make_conninfo(dsn, dbname="nowhere"))
+async def test_an_unknown_database(stand: Stand) -> None:
+    said = 'database "nowhere" does not exist' if stand.is_postgres else "'nowhere' found"
+    with pytest.raises(psycopg.OperationalError, match=said):
+        await pgmd.connect_async(make_conninfo(stand.dsn, dbname="nowhere"))
 
 
 async def test_missing_token() -> None:
@@ -47,16 +49,16 @@ async def test_malformed_url() -> None:
         await pgmd.connect_async("postgresql://h:bad/db")
 
 
-async def test_a_new_engine_has_to_be_opened(dsn: str) -> None:
-    engine = pgmd.AsyncEngine(pgmd.Endpoint(dsn))
+async def test_a_new_engine_has_to_be_opened(stand: Stand) -> None:
+    engine = pgmd.AsyncEngine(stand.endpoint())
     with pytest.raises(pgmd.UsageError, match="not open"):
         engine.session()
     async with engine, engine.session() as s:
         assert (await s.execute("SELECT 1")).fetchone() == (1,)
 
 
-async def test_a_closed_engine_and_its_sessions_say_so(dsn: str) -> None:
-    engine = await pgmd.connect_async(dsn, replicas=1)
+async def test_a_closed_engine_and_its_sessions_say_so(stand: Stand) -> None:
+    engine = await engine_on(stand, 1)
     s = engine.session()
     await engine.close()
     await engine.close()
@@ -68,8 +70,8 @@ async def test_a_closed_engine_and_its_sessions_say_so(dsn: str) -> None:
         await engine.open()
 
 
-async def test_a_closed_session_says_so(dsn: str) -> None:
-    async with await pgmd.connect_async(dsn) as engine:
+async def test_a_closed_session_says_so(stand: Stand) -> None:
+    async with await engine_on(stand, 0) as engine:
         s = engine.session()
         await s.close()
         await s.close()
@@ -80,10 +82,10 @@ async def test_a_closed_session_says_so(dsn: str) -> None:
                 pass
 
 
-async def test_a_session_used_twice_at_once_says_so(dsn: str) -> None:
-    async with await pgmd.connect_async(dsn) as engine, engine.session() as s:
+async def test_a_session_used_twice_at_once_says_so(stand: Stand) -> None:
+    async with await engine_on(stand, 0) as engine, engine.session() as s:
         jobs = runtime.Jobs(2)
-        held = jobs.start(lambda: s.execute("SELECT pg_sleep(5)"), getattr(s, "cancel", print))
+        held = jobs.start(lambda: s.endpoint.execute(stand.long_query), getattr(s, "cancel", print))
         await until(lambda: "in use" in repr(s))
         with pytest.raises(pgmd.UsageError, match="session of its own"):
             await s.execute("SELECT 1")
@@ -102,9 +104,9 @@ async def test_a_session_used_twice_at_once_says_so(dsn: str) -> None:
     ],
 )
 async def test_wrong_parameters_are_refused_before_anything_is_sent(
-    dsn: str, query: str, params: Any, message: str
+    stand: Stand, query: str, params: Any, message: str
 ) -> None:
-    async with await pgmd.connect_async(dsn, replicas=1) as engine, engine.session() as s:
+    async with await engine_on(stand, 1) as engine, engine.session() as s:
         for view in (s, s.endpoint, s.replica):
             with pytest.raises(psycopg.ProgrammingError, match=message) as caught:
                 await view.execute(query, params)
@@ -113,15 +115,15 @@ async def test_wrong_parameters_are_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("query", ["SELEC 1", "SELECT 'abc", "SELECT (1", "/* open", 'SELECT "a'])
-async def test_unreadable_sql_gets_the_endpoints_error(dsn: str, query: str) -> None:
-    async with await pgmd.connect_async(dsn, replicas=1) as engine, engine.session() as s:
+async def test_unreadable_sql_gets_the_endpoints_error(stand: Stand, query: str) -> None:
+    async with await engine_on(stand, 1) as engine, engine.session() as s:
         with pytest.raises(psycopg.errors.SyntaxError):
             await s.execute(query)
         assert (await s.execute("SELECT 1")).fetchone() == (1,)
 
 
-async def test_sql_that_no_server_can_be_sent(dsn: str) -> None:
-    async with await pgmd.connect_async(dsn, replicas=1) as engine, engine.session() as s:
+async def test_sql_that_no_server_can_be_sent(stand: Stand) -> None:
+    async with await engine_on(stand, 1) as engine, engine.session() as s:
         for text in ("SELECT 1\0; DROP TABLE x", "SELECT '\ud800'"):
             with pytest.raises(pgmd.UsageError, match="cannot be sent"):
                 await s.execute(text)
@@ -130,8 +132,8 @@ async def test_sql_that_no_server_can_be_sent(dsn: str) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "  ", ";", "-- nothing"])
-async def test_empty_sql_does_what_psycopg_does(dsn: str, query: str) -> None:
-    async with await pgmd.connect_async(dsn, replicas=1) as engine, engine.session() as s:
+async def test_empty_sql_does_what_psycopg_does(stand: Stand, query: str) -> None:
+    async with await engine_on(stand, 1) as engine, engine.session() as s:
         result = await s.execute(query)
         assert result.description is None
         with pytest.raises(psycopg.ProgrammingError, match="didn't produce records"):
@@ -139,13 +141,13 @@ async def test_empty_sql_does_what_psycopg_does(dsn: str, query: str) -> None:
 
 
 async def test_replicas_that_cannot_open_leave_the_endpoint_working(
-    dsn: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    stand: Stand, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     replicas = [
         pgmd.Replica(file=tmp_path / "missing.duckdb"),
         pgmd.Replica(postgres="host=127.0.0.1 port=1", password="tok-rs-7c1"),
     ]
-    async with pgmd.AsyncEngine(pgmd.Endpoint(dsn), replicas) as engine, engine.session() as s:
+    async with pgmd.AsyncEngine(stand.endpoint(), replicas) as engine, engine.session() as s:
         result = await s.execute("SELECT 1 AS a")
         assert result.fetchone() == (1,)
         assert result.decision.reason is Reason.REPLICAS_DOWN
@@ -156,9 +158,9 @@ async def test_replicas_that_cannot_open_leave_the_endpoint_working(
     assert "tok-rs-7c1" not in caplog.text
 
 
-async def test_one_replica_of_two_is_enough(dsn: str, tmp_path: Path) -> None:
-    replicas = [pgmd.Replica(file=tmp_path / "missing.duckdb"), pgmd.Replica(postgres=dsn)]
-    async with pgmd.AsyncEngine(pgmd.Endpoint(dsn), replicas) as engine, engine.session() as s:
+async def test_one_replica_of_two_is_enough(stand: Stand, tmp_path: Path) -> None:
+    replicas = [pgmd.Replica(file=tmp_path / "missing.duckdb"), *stand.replicas(1)]
+    async with pgmd.AsyncEngine(stand.endpoint(), replicas) as engine, engine.session() as s:
         assert (await s.execute("SELECT 1 AS a")).decision.replica == "replica-2"
 
 
@@ -212,28 +214,30 @@ async def test_no_replica_and_no_endpoint_is_an_error(tmp_path: Path) -> None:
         await engine.open()
 
 
-async def test_replicas_are_cut_off_from_the_machine(tmp_path: Path) -> None:
+async def test_replicas_are_cut_off_from_the_machine(stand: Stand, tmp_path: Path) -> None:
     path = tmp_path / "x.duckdb"
     duckdb.connect(str(path)).close()
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
-    async with pgmd.AsyncEngine(replicas=[pgmd.Replica(file=path)]) as engine:
-        slot = await engine.replicas.lend(lambda _: True)
-        try:
-            for attack in (
-                f"SELECT * FROM read_csv('{secret}')",
-                f"SELECT * FROM '{secret}'",
-                f"ATTACH '{tmp_path}/y.duckdb'",
-                f"COPY (SELECT 1) TO '{tmp_path}/out.csv'",
-                "SET threads = 3",
-                "SET enable_external_access = true",
-                "INSTALL httpfs",
-            ):
-                run = _run()
-                with pytest.raises(duckdb.Error):
-                    await engine.replicas.command(slot, run, attack)
-        finally:
-            engine.replicas.give_back(slot)
+    replicas = [pgmd.Replica(file=path), *stand.replicas(1)]
+    async with pgmd.AsyncEngine(stand.endpoint(), replicas) as engine:
+        for name in ("replica-1", "replica-2"):
+            slot = await engine.replicas.lend(lambda member, name=name: member.name == name)  # type: ignore[misc]
+            try:
+                for attack in (
+                    f"SELECT * FROM read_csv('{secret}')",
+                    f"SELECT * FROM '{secret}'",
+                    f"ATTACH '{tmp_path}/y.duckdb'",
+                    f"COPY (SELECT 1) TO '{tmp_path}/out.csv'",
+                    "SET threads = 3",
+                    "SET enable_external_access = true",
+                    "INSTALL httpfs",
+                ):
+                    run = _run()
+                    with pytest.raises(duckdb.Error):
+                        await engine.replicas.command(slot, run, attack)
+            finally:
+                engine.replicas.give_back(slot)
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -243,30 +247,30 @@ def _run() -> Any:
     return Run()
 
 
-async def test_a_full_pool_says_how_to_help_itself(dsn: str) -> None:
+async def test_a_full_pool_says_how_to_help_itself(stand: Stand) -> None:
     settings = {"max_size": 1, "timeout": 0.2, "min_size": 1}
-    async with await pgmd.connect_async(dsn, **settings) as engine:
+    async with await engine_on(stand, 0, **settings) as engine:
         async with engine.session() as holder, holder.transaction(), engine.session() as s:
             with pytest.raises(pgmd.PoolTimeout, match="raise max_size or timeout") as caught:
                 await s.execute("SELECT 1")
         assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED
 
 
-async def test_a_table_name_never_means_a_python_variable(dsn: str) -> None:
+async def test_a_table_name_never_means_a_python_variable(stand: Stand) -> None:
     frame = duckdb.sql("SELECT 42 AS answer").arrow()
     assert frame is not None
-    async with await pgmd.connect_async(dsn, replicas=1) as engine, engine.session() as s:
+    async with await engine_on(stand, 1) as engine, engine.session() as s:
         with pytest.raises(psycopg.errors.UndefinedTable):
             await s.execute("SELECT answer FROM frame")
 
 
 async def test_secrets_stay_out_of_logs_reprs_and_errors(
-    dsn: str, caplog: pytest.LogCaptureFixture
+    stand: Stand, caplog: pytest.LogCaptureFixture
 ) -> None:
-    secret = str(conninfo_to_dict(dsn).get("password") or "no password")
+    secret = str(conninfo_to_dict(stand.dsn).get("password") or "no password")
     shown: list[Any] = []
     with caplog.at_level(logging.DEBUG):
-        async with await pgmd.connect_async(dsn, replicas=2) as engine:
+        async with await engine_on(stand, 2) as engine:
             async with engine.session() as s:
                 for query in ("SELECT 1 AS a", "SELECT * FROM missing", "SELEC", "SELECT 1/0"):
                     try:

@@ -13,39 +13,54 @@ from psycopg.rows import dict_row
 import pgmd
 from pgmd import Reason, Route
 
+from ..fixtures.stands import Stand
+from .helpers import engine_on
+
 TABLE = "CREATE TABLE flights (id int PRIMARY KEY, carrier text, delay int)"
-ROWS = "INSERT INTO flights SELECT n, 'c' || n % 3, n * 2 FROM generate_series(1, 100) AS n"
+ROWS = "INSERT INTO flights SELECT n, 'c' || n % 3, n * 2 FROM generate_series(1, 100) AS t(n)"
 
 
-async def engine_with(dsn: str, **settings: Any) -> pgmd.AsyncEngine:
-    """An engine on a database that holds the flights."""
-    engine = await pgmd.connect_async(dsn, **{"replicas": 2, "timeout": 10, **settings})
+async def flights_on(stand: Stand, replicas: int = 2, **settings: Any) -> pgmd.AsyncEngine:
+    """An engine on a database that holds the flights, which replicas see."""
+    engine = await engine_on(stand, replicas, **{"timeout": 10, **settings})
     async with engine.session() as s:
         await s.execute(TABLE)
         await s.execute(ROWS)
+    if replicas:
+        await engine.publish()
     return engine
 
 
-async def test_a_read_runs_on_a_replica_and_a_write_on_the_endpoint(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+async def test_a_read_runs_on_a_replica_and_a_write_on_the_endpoint(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
         read = await s.execute("SELECT delay FROM flights WHERE id = %s", [21])
         assert read.fetchall() == [(42,)]
         assert (read.decision.route, read.decision.reason) == (Route.REPLICA, Reason.READ)
         assert read.decision.replica in ("replica-1", "replica-2")
-        assert read.decision.staleness == 0.0
+        assert read.decision.staleness is not None
+        assert (read.decision.staleness == 0.0) is stand.is_live
         assert read.decision.seconds is not None
         write = await s.execute("UPDATE flights SET delay = 0 WHERE id = 21")
         assert (write.decision.route, write.decision.reason) == (Route.ENDPOINT, Reason.NOT_A_READ)
         assert (write.rowcount, write.statusmessage) == (1, "UPDATE 1")
+        # DuckDB itself answers with a row, `Count`.
+        assert write.description is None
+        with pytest.raises(psycopg.ProgrammingError, match="didn't produce records"):
+            write.fetchall()
 
 
-async def test_a_session_reads_its_own_writes_from_a_live_replica(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+async def test_a_session_reads_its_own_writes(stand: Stand) -> None:
+    query = "SELECT count(*), max(id) FROM flights"
+    async with await flights_on(stand) as engine, engine.session() as s:
         for n in range(200, 230):
             await s.execute("INSERT INTO flights VALUES (%s, 'x', %s)", [n, n])
-            seen = await s.execute("SELECT count(*), max(id) FROM flights")
-            assert seen.decision.route is Route.REPLICA
+            seen = await s.execute(query)
             assert seen.fetchone() == (n - 99, n)
+            assert seen.decision.route is (Route.REPLICA if stand.is_live else Route.ENDPOINT)
+            assert (seen.decision.reason is Reason.STALE) is not stand.is_live
+        await engine.publish()
+        seen = await s.execute(query)
+        assert (seen.decision.route, seen.fetchone()) == (Route.REPLICA, (130, 229))
 
 
 @pytest.mark.parametrize(
@@ -53,17 +68,50 @@ async def test_a_session_reads_its_own_writes_from_a_live_replica(dsn: str) -> N
     [
         ("SELECT nextval('numbers')", "nextval"),
         ("SELECT 1; SELECT 2", "several"),
-        ("WITH x AS (DELETE FROM flights RETURNING *) SELECT * FROM x", "delete"),
-        ("SELECT * FROM flights FOR UPDATE", "locks rows"),
         ("EXPLAIN ANALYZE DELETE FROM flights", "explain"),
         ("/* SELECT */ DELETE FROM flights", "delete"),
-        ("SELECT pg_backend_pid()", "pg_backend_pid"),
+        ("DELETE FROM flights RETURNING id", "delete"),
     ],
 )
 async def test_what_is_not_confirmed_goes_to_the_endpoint(
-    dsn: str, statement: str, detail: str
+    stand: Stand, statement: str, detail: str
 ) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+    await _is_not_confirmed(stand, statement, detail)
+
+
+@pytest.mark.only("postgres", reason="DuckDB cannot parse these, or has no such function")
+@pytest.mark.parametrize(
+    ("statement", "detail"),
+    [
+        ("WITH x AS (DELETE FROM flights RETURNING *) SELECT * FROM x", "delete"),
+        ("SELECT * FROM flights FOR UPDATE", "locks rows"),
+        ("SELECT pg_backend_pid()", "pg_backend_pid"),
+    ],
+)
+async def test_what_is_not_confirmed_in_postgresql_goes_to_the_endpoint(
+    stand: Stand, statement: str, detail: str
+) -> None:
+    await _is_not_confirmed(stand, statement, detail)
+
+
+@pytest.mark.only("local", reason="PostgreSQL cannot parse these, or has no such function")
+@pytest.mark.parametrize(
+    ("statement", "detail"),
+    [
+        ("PRAGMA database_list", "pragma"),
+        ("CALL pragma_version()", "call"),
+        ("SELECT * FROM duckdb_settings()", "duckdb_settings"),
+        ("SET VARIABLE a = 1", "set"),
+    ],
+)
+async def test_what_is_not_confirmed_in_duckdb_goes_to_the_endpoint(
+    stand: Stand, statement: str, detail: str
+) -> None:
+    await _is_not_confirmed(stand, statement, detail)
+
+
+async def _is_not_confirmed(stand: Stand, statement: str, detail: str) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
         await s.execute("CREATE SEQUENCE numbers")
         decision = (await s.execute(statement)).decision
         assert (decision.route, decision.reason) == (Route.ENDPOINT, Reason.NOT_A_READ)
@@ -74,30 +122,36 @@ async def test_what_is_not_confirmed_goes_to_the_endpoint(
     "statement",
     ["SELECT 7/2", "SELECT count(*) % 7 FROM flights", "SELECT id FROM flights WHERE id/2 = 3"],
 )
-async def test_what_the_dialects_disagree_about_goes_to_the_endpoint(
-    dsn: str, statement: str
+async def test_where_the_dialects_disagree_the_answer_is_the_endpoints(
+    stand: Stand, statement: str
 ) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+    async with await flights_on(stand) as engine, engine.session() as s:
         result = await s.execute(statement)
-        assert result.decision.reason is Reason.DIALECT
-        with psycopg.connect(dsn) as plain:
-            assert result.fetchall() == plain.execute(statement).fetchall()
+        # Replicas of a local endpoint speak its dialect.
+        assert result.decision.reason is (Reason.DIALECT if stand.is_postgres else Reason.READ)
+        with psycopg.connect(stand.dsn) as plain:
+            expected = plain.execute(statement)
+            assert result.fetchall() == expected.fetchall()
+            assert [tuple(c) for c in result.description or ()] == [
+                tuple(c) for c in expected.description or ()
+            ]
 
 
-async def test_unnamed_columns_are_called_as_the_endpoint_calls_them(dsn: str) -> None:
+async def test_unnamed_columns_are_called_as_the_endpoint_calls_them(stand: Stand) -> None:
     query = "SELECT count(*), max(id), min(delay), 1, carrier FROM flights GROUP BY carrier"
-    async with await engine_with(dsn) as engine, engine.session() as s:
+    async with await flights_on(stand) as engine, engine.session() as s:
         result = await s.execute(query)
         assert result.decision.route is Route.REPLICA
-        with psycopg.connect(dsn) as plain:
+        with psycopg.connect(stand.dsn) as plain:
             expected = plain.execute(query)
             assert [tuple(c) for c in result.description or ()] == [
                 tuple(c) for c in expected.description or ()
             ]
 
 
-async def test_a_result_type_that_cannot_agree_goes_to_the_endpoint(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+@pytest.mark.only("postgres", reason="DuckDB's numeric always has a scale")
+async def test_a_result_type_that_cannot_agree_goes_to_the_endpoint(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
         await s.execute("CREATE TABLE amounts AS SELECT 1.10::numeric AS n, 5 AS a")
         result = await s.execute("SELECT * FROM amounts")
         assert result.decision.route is Route.ENDPOINT
@@ -106,10 +160,27 @@ async def test_a_result_type_that_cannot_agree_goes_to_the_endpoint(dsn: str) ->
         assert (again.decision.reason, again.decision.detail) == (Reason.CATALOGUE, "amounts.n")
 
 
+@pytest.mark.only("local", reason="PostgreSQL has no such types")
+async def test_a_result_type_without_a_twin_goes_to_the_endpoint(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
+        await s.execute("CREATE TABLE things AS SELECT {'a': 1} AS s, MAP {'k': 2} AS m, 5 AS a")
+        await engine.publish()
+        for column in "sm":
+            query = f"SELECT {column} FROM things"
+            result = await s.execute(query)
+            assert (result.decision.route, result.decision.reason) == (
+                Route.ENDPOINT,
+                Reason.RESULT,
+            )
+            assert result.fetchall() == (await s.endpoint.execute(query)).fetchall()
+        assert (await s.execute("SELECT a FROM things")).decision.route is Route.REPLICA
+
+
+@pytest.mark.only("postgres", reason="DuckDB orders by code point, on both routes")
 async def test_text_that_is_not_ordered_by_code_point_is_not_ordered_on_a_replica(
-    dsn: str,
+    stand: Stand,
 ) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+    async with await flights_on(stand) as engine, engine.session() as s:
         known = await s.execute("SELECT 1 FROM pg_collation WHERE collname = 'und-x-icu'")
         if known.fetchone() is None:
             # A server built without ICU has nothing but code points here.
@@ -126,48 +197,68 @@ async def test_text_that_is_not_ordered_by_code_point_is_not_ordered_on_a_replic
 
 
 @pytest.mark.parametrize("order", ["id", "id DESC", "delay DESC NULLS LAST, id", "delay DESC, id"])
-async def test_the_first_rows_of_an_order_are_complete(dsn: str, order: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+async def test_the_first_rows_of_an_order_are_complete(stand: Stand, order: str) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
         await s.execute("INSERT INTO flights (id) VALUES (900), (901), (902)")
+        if not stand.is_live:
+            await engine.publish()
         query = f"SELECT id, delay FROM flights WHERE id > %s ORDER BY {order} LIMIT 7"
         replica = await s.replica.execute(query, [3])
         assert replica.fetchall() == (await s.endpoint.execute(query, [3])).fetchall()
         assert replica.rowcount == 7
 
 
-async def test_a_schema_change_is_seen_at_once(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+async def test_a_schema_change_is_seen_at_once(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
         for n in range(5):
             assert len((await s.execute("SELECT * FROM flights")).description or ()) == 3 + n
             await s.execute(
                 sql.SQL("ALTER TABLE flights ADD {} int").format(sql.Identifier(f"c{n}"))
             )
+        if not stand.is_live:
+            await engine.publish()
+        result = await s.execute("SELECT * FROM flights")
+        assert len(result.description or ()) == 8
+        again = await s.execute("SELECT * FROM flights")
+        assert (again.decision.route, again.description) == (Route.REPLICA, result.description)
         await s.execute("ALTER TABLE flights ALTER delay TYPE numeric")
         result = await s.execute("SELECT delay FROM flights WHERE id = 1")
-        assert result.decision.reason is Reason.CATALOGUE
+        assert result.decision.reason is (Reason.CATALOGUE if stand.is_postgres else Reason.STALE)
+        assert [column.type_code for column in result.description or ()] == [1700]
 
 
-async def test_a_schema_change_made_elsewhere_gives_no_wrong_column(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+async def test_a_schema_change_made_elsewhere_gives_no_wrong_column(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
+        before = ["id", "carrier", "delay"]
         for change, names in (
             ("RENAME delay TO late", ["id", "carrier", "late"]),
             ("ADD note text", ["id", "carrier", "late", "note"]),
             ("DROP carrier", ["id", "late", "note"]),
         ):
             await s.execute("SELECT * FROM flights")
-            with psycopg.connect(dsn, autocommit=True) as other:
+            with psycopg.connect(stand.dsn, autocommit=True) as other:
                 other.execute(f"ALTER TABLE flights {change}")
             at_once = await s.execute("SELECT * FROM flights")
-            assert [column.name for column in at_once.description or ()] == names
-            # As happens by itself, twice a minute.
-            await engine.schema_changed()
+            shown = names if stand.is_live else before
+            assert [column.name for column in at_once.description or ()] == shown
+            assert len(at_once.fetchall()[0]) == len(shown)
+            if stand.is_live:
+                # As happens by itself, twice a minute.
+                await engine.schema_changed()
+            else:
+                await engine.publish()
             noticed = await s.execute("SELECT * FROM flights")
             assert [column.name for column in noticed.description or ()] == names
-            assert noticed.decision.route is Route.REPLICA
+            again = await s.execute("SELECT * FROM flights")
+            assert (again.decision.route, again.description) == (
+                Route.REPLICA,
+                noticed.description,
+            )
+            before = names
 
 
-async def test_parameters_reach_both_routes_the_same_way(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+async def test_parameters_reach_both_routes_the_same_way(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
         query = "SELECT id FROM flights WHERE carrier = %(c)s AND id < %(n)s AND delay <> %(n)s"
         params = {"c": "c1", "n": 9}
         replica = await s.replica.execute(query, params)
@@ -175,20 +266,25 @@ async def test_parameters_reach_both_routes_the_same_way(dsn: str) -> None:
         assert sorted(replica.fetchall()) == sorted(endpoint.fetchall()) == [(1,), (4,), (7,)]
         composed = sql.SQL("SELECT {} FROM flights WHERE id = %s").format(sql.Identifier("delay"))
         assert (await s.replica.execute(composed, [3])).fetchone() == (6,)
-        assert (await s.replica.execute(b"SELECT delay FROM flights WHERE id = 4")).fetchone() == (
-            8,
-        )
+        by_bytes = await s.replica.execute(b"SELECT delay FROM flights WHERE id = 4")
+        assert by_bytes.fetchone() == (8,)
 
 
-async def test_a_parameter_without_a_twin_goes_to_the_endpoint(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
-        address = ip_address("10.0.0.1")
-        result = await s.execute("SELECT id FROM flights WHERE %s IS NULL", [address])
-        assert result.decision.reason is Reason.PARAMETERS
+async def test_a_parameter_without_a_twin_goes_to_the_endpoint(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
+        query, address = "SELECT id FROM flights WHERE %s IS NULL", ip_address("10.0.0.1")
+        if stand.is_postgres:
+            result = await s.execute(query, [address])
+            assert result.decision.reason is Reason.PARAMETERS
+        else:
+            # The endpoint has no twin of it either, and says so.
+            with pytest.raises(psycopg.Error, match="869"):
+                await s.execute(query, [address])
 
 
-async def test_a_str_is_what_the_endpoint_takes_it_for(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+@pytest.mark.only("postgres", reason="the types of the parameters are PostgreSQL's to say")
+async def test_a_str_is_what_the_endpoint_takes_it_for(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
         await s.execute("INSERT INTO flights VALUES (901, '9E', 5), (902, '1.50', 5)")
         by_text = "SELECT id FROM flights WHERE carrier = %s"
         for carrier, found in (("9E", 901), ("1.50", 902)):
@@ -204,26 +300,49 @@ async def test_a_str_is_what_the_endpoint_takes_it_for(dsn: str) -> None:
             await s.execute(by_number + " AND id > 9999", ["abc"])
 
 
-async def test_a_transaction_commits_or_rolls_back_on_one_connection(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+@pytest.mark.only("local", reason="a str is text there, whatever it is compared with")
+async def test_a_str_is_text_on_both_routes(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
+        await s.execute("INSERT INTO flights VALUES (901, '9E', 5), (902, '1.50', 5)")
+        await engine.publish()
+        for view in (s.replica, s.endpoint):
+            by_text = "SELECT id FROM flights WHERE carrier = %s"
+            assert (await view.execute(by_text, ["9E"])).fetchall() == [(901,)]
+            assert (await view.execute(by_text, ["1.50"])).fetchall() == [(902,)]
+            by_number = "SELECT carrier FROM flights WHERE id = %s"
+            # DuckDB rounds.
+            assert (await view.execute(by_number, ["901.4"])).fetchall() == [("9E",)]
+            with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+                await view.execute(by_number, ["abc"])
+            result = await view.execute("SELECT %s, %s || carrier FROM flights LIMIT 1", ["7", "x"])
+            assert [column.type_code for column in result.description or ()] == [25, 25]
+
+
+async def test_a_transaction_commits_or_rolls_back_on_one_connection(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
         async with s.transaction() as tx:
-            first = await tx.execute("SELECT pg_backend_pid()")
+            first = await tx.execute("SELECT txid_current()")
             await tx.execute("DELETE FROM flights WHERE id = 1")
             inside = await s.execute("SELECT count(*) FROM flights")
             assert inside.decision.reason is Reason.TRANSACTION
             assert inside.fetchone() == (99,)
-            assert (await tx.execute("SELECT pg_backend_pid()")).fetchone() == first.fetchone()
+            assert (await tx.execute("SELECT txid_current()")).fetchone() == first.fetchone()
         with pytest.raises(ZeroDivisionError):
             async with s.transaction() as tx:
                 await tx.execute("DELETE FROM flights")
                 raise ZeroDivisionError
         assert (await s.execute("SELECT count(*) FROM flights")).fetchone() == (99,)
+        if not stand.is_live:
+            await engine.publish()
+        after = await s.execute("SELECT count(*) FROM flights")
+        assert (after.decision.route, after.fetchone()) == (Route.REPLICA, (99,))
         with pytest.raises(pgmd.UsageError, match="transaction is over"):
             await tx.execute("SELECT 1")
 
 
-async def test_a_nested_transaction_is_a_savepoint(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+@pytest.mark.only("postgres", reason="DuckDB has no SAVEPOINT")
+async def test_a_nested_transaction_is_a_savepoint(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
         async with s.transaction() as tx:
             await tx.execute("DELETE FROM flights WHERE id = 1")
             with pytest.raises(psycopg.errors.UniqueViolation):
@@ -233,15 +352,56 @@ async def test_a_nested_transaction_is_a_savepoint(dsn: str) -> None:
         assert (await s.execute("SELECT count(*) FROM flights")).fetchone() == (99,)
 
 
-async def test_a_snapshot_sees_one_moment(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s, engine.session() as other:
+@pytest.mark.only("local", reason="PostgreSQL has SAVEPOINT")
+async def test_a_nested_transaction_is_refused_before_anything_is_sent(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
+        async with s.transaction() as tx:
+            await tx.execute("DELETE FROM flights WHERE id = 1")
+            with pytest.raises(pgmd.NotSupportedError, match="SAVEPOINT") as caught:
+                async with tx.transaction():
+                    pass
+            assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
+            # An error at the server would have ended the outer one.
+            await tx.execute("DELETE FROM flights WHERE id = 2")
+        assert (await s.execute("SELECT count(*) FROM flights")).fetchone() == (98,)
+
+
+async def test_transactions_that_conflict_may_be_tried_again(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s, engine.session() as other:
+        with pytest.raises(psycopg.errors.SerializationFailure) as caught:
+            async with s.transaction() as tx:
+                if stand.is_postgres:
+                    await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                await tx.execute("SELECT count(*) FROM flights")
+                await other.execute("UPDATE flights SET delay = 1 WHERE id = 1")
+                await tx.execute("UPDATE flights SET delay = 2 WHERE id = 1")
+        assert caught.value.sqlstate == "40001"
+        assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
+        assert caught.value.retryable  # type: ignore[attr-defined]
+        query = "SELECT delay FROM flights WHERE id = 1"
+        assert (await other.execute(query)).fetchone() == (1,)
+
+
+async def test_a_snapshot_sees_one_moment(stand: Stand) -> None:
+    async with (
+        await flights_on(stand) as engine,
+        engine.session() as s,
+        engine.session() as other,
+    ):
         async with s.snapshot() as snap:
             before = await snap.execute("SELECT count(*) FROM flights")
             await other.execute("DELETE FROM flights WHERE id > 50")
             after = await snap.execute("SELECT count(*) FROM flights")
             assert before.fetchone() == after.fetchone() == (100,)
             assert after.decision.reason is Reason.SNAPSHOT
-            assert after.decision.replica == before.decision.replica
+            assert (after.decision.route, after.decision.replica) == (
+                Route.REPLICA,
+                before.decision.replica,
+            )
+            if not stand.is_live:
+                await engine.publish()
+                moved_on = await snap.execute("SELECT count(*) FROM flights")
+                assert moved_on.fetchone() == (100,)
             with pytest.raises(pgmd.RoutingError, match="DELETE"):
                 await snap.execute("DELETE FROM flights")
             with pytest.raises(pgmd.UsageError, match="snapshot"):
@@ -250,9 +410,42 @@ async def test_a_snapshot_sees_one_moment(dsn: str) -> None:
         assert (await s.execute("SELECT count(*) FROM flights")).fetchone() == (50,)
 
 
-async def test_without_replicas_a_snapshot_is_on_the_endpoint(dsn: str) -> None:
+async def test_a_snapshot_after_a_write_contains_it(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
+        await s.execute("DELETE FROM flights WHERE id > 50")
+        async with s.snapshot() as snap:
+            seen = await snap.execute("SELECT count(*) FROM flights")
+            assert seen.fetchone() == (50,)
+            assert seen.decision.route is (Route.REPLICA if stand.is_live else Route.ENDPOINT)
+            with pytest.raises(pgmd.RoutingError, match="DELETE"):
+                await snap.execute("DELETE FROM flights")
+        assert (await s.endpoint.execute("SELECT count(*) FROM flights")).fetchone() == (50,)
+
+
+async def test_a_snapshot_that_is_stopped_while_it_opens_leaves_no_transaction(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await engine_on(stand, 1, each={"max_size": 1}) as engine, engine.session() as s:
+        command = engine.replicas.command
+
+        async def stopped(slot: Any, run: Any, text: str) -> None:
+            await command(slot, run, text)
+            if text.startswith("BEGIN"):
+                raise ZeroDivisionError
+
+        monkeypatch.setattr(engine.replicas, "command", stopped)
+        with pytest.raises(ZeroDivisionError):
+            async with s.snapshot():
+                pass
+        monkeypatch.undo()
+        async with s.snapshot() as snap:
+            seen = await snap.execute("SELECT 1 AS a")
+            assert (seen.fetchone(), seen.decision.route) == ((1,), Route.REPLICA)
+
+
+async def test_without_replicas_a_snapshot_is_on_the_endpoint(stand: Stand) -> None:
     async with (
-        await engine_with(dsn, replicas=0) as engine,
+        await flights_on(stand, replicas=0) as engine,
         engine.session() as s,
         engine.session() as other,
     ):
@@ -265,55 +458,89 @@ async def test_without_replicas_a_snapshot_is_on_the_endpoint(dsn: str) -> None:
         assert (await s.execute("SELECT count(*) FROM flights")).fetchone() == (0,)
 
 
-async def test_session_state_pins_the_session_and_does_not_leak(dsn: str) -> None:
-    async with await engine_with(dsn, max_size=1) as engine:
+async def test_session_state_pins_the_session_and_does_not_leak(stand: Stand) -> None:
+    zone = "SELECT current_setting('TimeZone')"
+    async with await flights_on(stand, max_size=1) as engine:
+        async with engine.session() as s:
+            before = (await s.execute(zone)).fetchone()
         async with engine.session() as s:
             await s.execute("SET TIME ZONE 'Asia/Tokyo'")
-            await s.execute("CREATE TEMP TABLE mine AS SELECT 1 AS a")
-            shown = await s.execute("SELECT current_setting('TimeZone'), a FROM mine")
-            assert shown.fetchone() == ("Asia/Tokyo", 1)
+            shown = await s.execute(zone)
+            assert shown.fetchone() == ("Asia/Tokyo",)
             assert shown.decision.reason is Reason.PINNED
             assert "SET" in shown.decision.detail
         async with engine.session() as s:
-            zone = await s.execute("SELECT current_setting('TimeZone')")
-            assert zone.fetchone() != ("Asia/Tokyo",)
+            assert (await s.endpoint.execute(zone)).fetchone() == before
+
+
+@pytest.mark.only("postgres", reason="MotherDuck's endpoint has no temporary tables")
+async def test_a_temporary_table_does_not_leak(stand: Stand) -> None:
+    async with await flights_on(stand, max_size=1) as engine:
+        async with engine.session() as s:
+            await s.execute("CREATE TEMP TABLE mine AS SELECT 1 AS a")
+            shown = await s.execute("SELECT a FROM mine")
+            assert (shown.fetchone(), shown.decision.reason) == ((1,), Reason.PINNED)
+        async with engine.session() as s:
             with pytest.raises(psycopg.errors.UndefinedTable):
                 await s.execute("SELECT * FROM mine")
 
 
-async def test_begin_as_text_pins_until_the_session_ends(dsn: str) -> None:
-    async with await engine_with(dsn, max_size=2) as engine:
+@pytest.mark.only("local", reason="PostgreSQL has temporary tables")
+async def test_a_temporary_table_is_refused_and_pins_nothing(stand: Stand) -> None:
+    async with await flights_on(stand, max_size=1) as engine, engine.session() as s:
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="temporary"):
+            await s.execute("CREATE TEMP TABLE mine AS SELECT 1 AS a")
+        assert (await s.execute("SELECT min(id) FROM flights")).decision.reason is not Reason.PINNED
+
+
+async def test_begin_as_text_pins_until_the_session_ends(stand: Stand) -> None:
+    async with await flights_on(stand, max_size=2) as engine:
         async with engine.session() as s:
             await s.execute("BEGIN")
             await s.execute("DELETE FROM flights")
             assert (await s.execute("SELECT count(*) FROM flights")).fetchone() == (0,)
         async with engine.session() as s:
-            assert (await s.execute("SELECT count(*) FROM flights")).fetchone() == (100,)
+            for view in (s, s.endpoint):
+                seen = await view.execute("SELECT count(*) FROM flights")
+                assert seen.fetchone() == (100,)
 
 
-async def test_routes_by_name(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+async def test_routes_by_name(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
         asked = await s.endpoint.execute("SELECT count(*) FROM flights")
         assert asked.decision.reason is Reason.ASKED
+        assert (await s.endpoint.execute("DELETE FROM flights WHERE id = 1")).rowcount == 1
         with pytest.raises(pgmd.RoutingError, match="DELETE") as caught:
             await s.replica.execute("DELETE FROM flights")
         assert caught.value.decision.reason is Reason.NOT_A_READ
+        if not stand.is_live:
+            with pytest.raises(pgmd.RoutingError, match="replica") as caught:
+                await s.replica.execute("SELECT count(*) FROM flights")
+            assert caught.value.decision.reason is Reason.STALE
+            await engine.publish()
+        assert (await s.replica.execute("SELECT count(*) FROM flights")).fetchone() == (99,)
         with pytest.raises(psycopg.errors.UndefinedTable):
             await s.replica.execute("SELECT * FROM missing")
 
 
-async def test_errors_are_the_endpoints_own(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
-        with pytest.raises(psycopg.errors.UndefinedTable) as caught:
-            await s.execute("SELECT * FROM missing")
-        assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
+async def test_errors_have_postgresqls_classes(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
+        for view in (s, s.endpoint, s.replica):
+            with pytest.raises(psycopg.errors.UndefinedTable) as caught:
+                await view.execute("SELECT * FROM missing")
+            assert caught.value.sqlstate == "42P01"
+            assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
+            with pytest.raises(psycopg.errors.UndefinedColumn):
+                await view.execute("SELECT missing FROM flights")
         with pytest.raises(psycopg.errors.UniqueViolation) as caught_write:
-            await s.execute("INSERT INTO flights VALUES (1)")
+            await s.execute("INSERT INTO flights (id) VALUES (1)")
+        assert caught_write.value.sqlstate == "23505"
         assert caught_write.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
+        assert not caught_write.value.retryable  # type: ignore[attr-defined]
 
 
-async def test_explain_decides_as_execute_does_and_runs_nothing(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+async def test_explain_decides_as_execute_does_and_runs_nothing(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
         for query in ("SELECT id FROM flights", "DELETE FROM flights", "SELECT 7/2", "VACUUM"):
             explained = s.explain(query)
             assert explained.seconds is None
@@ -324,10 +551,12 @@ async def test_explain_decides_as_execute_does_and_runs_nothing(dsn: str) -> Non
         assert (await s.execute("SELECT count(*) FROM flights")).fetchone() == (100,)
 
 
-async def test_a_statement_that_a_replica_refuses_as_a_write_is_remembered(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+async def test_a_statement_that_a_replica_refuses_as_a_write_is_remembered(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
         await s.execute("CREATE SEQUENCE numbers")
         await s.execute("CREATE VIEW draws AS SELECT nextval('numbers') AS n")
+        if not stand.is_live:
+            await engine.publish()
         first = await s.execute("SELECT n FROM draws")
         assert first.decision.reason is Reason.REFUSED
         assert first.fetchone() == (1,)
@@ -336,15 +565,15 @@ async def test_a_statement_that_a_replica_refuses_as_a_write_is_remembered(dsn: 
         assert second.fetchone() == (2,)
 
 
-async def test_row_factories(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session(row_factory=dict_row) as s:
+async def test_row_factories(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session(row_factory=dict_row) as s:
         for view in (s, s.endpoint):
             row = (await view.execute("SELECT id, delay FROM flights WHERE id = 2")).fetchone()
             assert row == {"id": 2, "delay": 4}
 
 
-async def test_stats_count_by_route_and_reason(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+async def test_stats_count_by_route_and_reason(stand: Stand) -> None:
+    async with await flights_on(stand) as engine, engine.session() as s:
         await s.execute("SELECT id FROM flights")
         stats = engine.stats()
         assert stats["routed"]["replica: READ"] == 1
@@ -353,8 +582,8 @@ async def test_stats_count_by_route_and_reason(dsn: str) -> None:
         assert stats["replicas"]["pool_available"] == stats["replicas"]["pool_size"]
 
 
-async def test_a_user_stays_on_one_replica(dsn: str) -> None:
-    async with await engine_with(dsn, replicas=3) as engine:
+async def test_a_user_stays_on_one_replica(stand: Stand) -> None:
+    async with await flights_on(stand, replicas=3) as engine:
         chosen = {}
         for user in ("alice", "bob", "carol", "dave", "erin", "frank"):
             async with engine.session(user=user) as s:

@@ -10,18 +10,27 @@ import pytest
 
 import pgmd
 from pgmd import Reason, Route
+from pgmd.local.snapshots import folder_of
 from pgmd.runtime import aio as runtime
 
-from .helpers import until
+from ..fixtures.stands import Stand
+from .helpers import engine_on, until
 
 
-async def engine_with(dsn: str, **settings: Any) -> pgmd.AsyncEngine:
+async def lagging_on(stand: Stand, replicas: int = 2, **each: Any) -> pgmd.AsyncEngine:
+    """An engine with replicas on a copy of what is there: PostgreSQL's have to be told so."""
+    mode = {"mode": "snapshot"} if stand.is_postgres else {}
+    return await engine_on(stand, replicas, each={**mode, **each})
+
+
+async def engine_with(stand: Stand, **each: Any) -> pgmd.AsyncEngine:
     """An engine with two replicas on a copy that has one row."""
-    async with await pgmd.connect_async(dsn) as first, first.session() as s:
-        await s.execute("CREATE TABLE t (n int, j jsonb)")
+    async with await engine_on(stand, 0) as first, first.session() as s:
+        kind = "jsonb" if stand.is_postgres else "json"
+        await s.execute(f"CREATE TABLE t (n int, j {kind})")
         await s.execute("INSERT INTO t VALUES (1, '{\"a\": 1}')")
         await s.execute("CREATE TABLE other (n int)")
-    return await pgmd.connect_async(dsn, replicas=2, replica_mode="snapshot", **settings)
+    return await lagging_on(stand, **each)
 
 
 async def count(s: pgmd.AsyncSession[Any]) -> tuple[Any, Route]:
@@ -29,10 +38,10 @@ async def count(s: pgmd.AsyncSession[Any]) -> tuple[Any, Route]:
     return result.fetchall()[0][0], result.decision.route
 
 
-async def test_a_session_never_misses_its_own_write(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s, engine.session() as other:
+async def test_a_session_never_misses_its_own_write(stand: Stand) -> None:
+    async with await engine_with(stand) as engine, engine.session() as s, engine.session() as other:
         assert await count(s) == (1, Route.REPLICA)
-        await s.execute("INSERT INTO t VALUES (2)")
+        await s.execute("INSERT INTO t (n) VALUES (2)")
         assert await count(s) == (2, Route.ENDPOINT)
         assert (await s.execute("SELECT 1 AS a")).decision.reason is Reason.STALE
         assert await count(other) == (1, Route.REPLICA)
@@ -41,17 +50,17 @@ async def test_a_session_never_misses_its_own_write(dsn: str) -> None:
         assert await count(other) == (2, Route.REPLICA)
 
 
-async def test_a_session_never_goes_back_in_time(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s, engine.session() as other:
-        await other.execute("INSERT INTO t VALUES (2)")
+async def test_a_session_never_goes_back_in_time(stand: Stand) -> None:
+    async with await engine_with(stand) as engine, engine.session() as s, engine.session() as other:
+        await other.execute("INSERT INTO t (n) VALUES (2)")
         assert (await s.endpoint.execute("SELECT count(*) FROM t")).fetchone() == (2,)
         assert await count(s) == (2, Route.ENDPOINT)
 
 
-async def test_consistency_hands_over_to_another_engine(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, await engine_with_copy(dsn) as elsewhere:
+async def test_consistency_hands_over_to_another_engine(stand: Stand) -> None:
+    async with await engine_with(stand) as engine, await lagging_on(stand, 1) as elsewhere:
         async with engine.session() as s:
-            await s.execute("INSERT INTO t VALUES (2)")
+            await s.execute("INSERT INTO t (n) VALUES (2)")
             bookmark = str(s.bookmark)
         async with engine.session(after=bookmark) as same:
             assert await count(same) == (2, Route.ENDPOINT)
@@ -64,13 +73,9 @@ async def test_consistency_hands_over_to_another_engine(dsn: str) -> None:
             engine.session(after="yesterday")
 
 
-async def engine_with_copy(dsn: str) -> pgmd.AsyncEngine:
-    return await pgmd.connect_async(dsn, replicas=1, replica_mode="snapshot")
-
-
-async def test_consistency_levels(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as writer:
-        await writer.execute("INSERT INTO t VALUES (2)")
+async def test_consistency_levels(stand: Stand) -> None:
+    async with await engine_with(stand) as engine, engine.session() as writer:
+        await writer.execute("INSERT INTO t (n) VALUES (2)")
         for level, expected in (
             ("eventual", (1, Route.REPLICA)),
             ("session", (1, Route.REPLICA)),
@@ -80,7 +85,7 @@ async def test_consistency_levels(dsn: str) -> None:
             async with engine.session(consistency=level) as s:  # type: ignore[arg-type]
                 assert await count(s) == expected, level
         async with engine.session(consistency="eventual") as s:
-            await s.execute("INSERT INTO t VALUES (3)")
+            await s.execute("INSERT INTO t (n) VALUES (3)")
             assert await count(s) == (1, Route.REPLICA)
         async with engine.session(max_staleness=0.0) as s:
             assert (await s.execute("SELECT 1 AS a")).decision.reason is Reason.STALE
@@ -93,11 +98,15 @@ async def test_consistency_levels(dsn: str) -> None:
             engine.session(consistency="some")  # type: ignore[arg-type]
 
 
-async def test_publishing_while_a_snapshot_is_open_leaves_it_alone(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s, engine.session() as writer:
+async def test_publishing_while_a_snapshot_is_open_leaves_it_alone(stand: Stand) -> None:
+    async with (
+        await engine_with(stand) as engine,
+        engine.session() as s,
+        engine.session() as writer,
+    ):
         async with s.snapshot() as snap:
             assert (await snap.execute("SELECT count(*) FROM t")).fetchone() == (1,)
-            await writer.execute("INSERT INTO t VALUES (2)")
+            await writer.execute("INSERT INTO t (n) VALUES (2)")
             await engine.publish()
             assert (await snap.execute("SELECT count(*) FROM t")).fetchone() == (1,)
             assert await count(writer) == (2, Route.REPLICA)
@@ -106,17 +115,19 @@ async def test_publishing_while_a_snapshot_is_open_leaves_it_alone(dsn: str) -> 
         assert (stats["replicas"], stats["pool_available"]) == (2, stats["pool_size"])
 
 
-async def test_publish_shows_what_others_wrote(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+async def test_publish_shows_what_others_wrote(stand: Stand) -> None:
+    async with await engine_with(stand) as engine, engine.session() as s:
         for n in range(2, 5):
-            with psycopg.connect(dsn, autocommit=True) as other:
-                other.execute("INSERT INTO t VALUES (0)")
+            with psycopg.connect(stand.dsn, autocommit=True) as other:
+                other.execute("INSERT INTO t (n) VALUES (0)")
             await engine.publish()
             assert await count(s) == (n, Route.REPLICA)
 
 
-async def test_callers_of_publish_share_a_round(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+async def test_callers_of_publish_share_a_round(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await engine_with(stand) as engine, engine.session() as s:
         rounds: list[int] = []
         calls: list[int] = []
         publish = engine.replicas.publish
@@ -131,7 +142,7 @@ async def test_callers_of_publish_share_a_round(dsn: str, monkeypatch: pytest.Mo
         jobs = runtime.Jobs(9)
         first = jobs.start(engine.publish, print)
         await until(lambda: len(rounds) == 1)
-        await s.execute("INSERT INTO t VALUES (2)")
+        await s.execute("INSERT INTO t (n) VALUES (2)")
         others = [jobs.start(engine.publish, print) for _ in range(8)]
         for job in (first, *others):
             await jobs.result(job)
@@ -142,45 +153,52 @@ async def test_callers_of_publish_share_a_round(dsn: str, monkeypatch: pytest.Mo
         assert await count(s) == (2, Route.REPLICA)
 
 
-async def test_old_copies_are_deleted(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
-        folder = copies(engine)
+async def test_old_copies_are_deleted(stand: Stand) -> None:
+    async with await engine_with(stand) as engine, engine.session() as s:
+        folder, kept = copies(stand, engine)
         for n in range(5):
-            await s.execute("INSERT INTO t VALUES (%s)", [n])
+            await s.execute("INSERT INTO t (n) VALUES (%s)", [n])
             await engine.publish()
             assert await count(s) == (n + 2, Route.REPLICA)
-        assert len(list(folder.glob("*.duckdb"))) == 1
-    assert not folder.exists()
+        assert len(list(folder.glob("*.duckdb"))) == kept
+    if stand.is_postgres:
+        assert not folder.exists()
 
 
-def copies(engine: pgmd.AsyncEngine) -> Path:
+def copies(stand: Stand, engine: pgmd.AsyncEngine) -> tuple[Path, int]:
+    """Where the copies are, and how many are kept."""
+    if stand.file is not None:
+        # They are the local endpoint's, and other engines may be about to open the newest but one.
+        return folder_of(stand.file), 2
     member = engine.replicas.members[0]
     assert member.copy is not None
-    return member.copy.path.parent
+    return member.copy.path.parent, 1
 
 
-async def test_chosen_tables_only(dsn: str) -> None:
-    async with await engine_with(dsn, tables="t") as engine, engine.session() as s:
+@pytest.mark.only("postgres", reason="a snapshot of a local endpoint has all tables")
+async def test_chosen_tables_only(stand: Stand) -> None:
+    async with await engine_with(stand, tables=("t",)) as engine, engine.session() as s:
         assert await count(s) == (1, Route.REPLICA)
         other = await s.execute("SELECT count(*) FROM other")
         assert other.fetchone() == (0,)
         assert other.decision.reason is Reason.FAILED
 
 
-async def test_a_missing_table_is_named(dsn: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with await engine_with(dsn, tables="t,nope") as engine, engine.session() as s:
+@pytest.mark.only("postgres", reason="a snapshot of a local endpoint has all tables")
+async def test_a_missing_table_is_named(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
+    async with await engine_with(stand, tables=("t", "nope")) as engine, engine.session() as s:
         assert (await count(s))[1] is Route.ENDPOINT
     assert "no such table: nope" in caplog.text
 
 
-async def test_a_copy_keeps_json(dsn: str) -> None:
-    async with await engine_with(dsn) as engine, engine.session() as s:
+async def test_a_copy_keeps_json(stand: Stand) -> None:
+    async with await engine_with(stand) as engine, engine.session() as s:
         result = await s.replica.execute("SELECT * FROM t")
         assert result.fetchall() == [(1, {"a": 1})]
 
 
-async def test_refresh_moves_the_copy_on_by_itself(dsn: str) -> None:
-    async with await engine_with(dsn, refresh=0.05) as engine, engine.session() as s:
-        await s.execute("INSERT INTO t VALUES (2)")
+async def test_refresh_moves_the_copy_on_by_itself(stand: Stand) -> None:
+    async with await engine_with(stand, refresh=0.05) as engine, engine.session() as s:
+        await s.execute("INSERT INTO t (n) VALUES (2)")
         await until(lambda: s.explain("SELECT count(*) FROM t").route is Route.REPLICA)
         assert await count(s) == (2, Route.REPLICA)

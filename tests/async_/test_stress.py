@@ -12,9 +12,11 @@ import psycopg
 import pytest
 
 import pgmd
+from pgmd import Route
 from pgmd.runtime import aio as runtime
 
-from .helpers import until
+from ..fixtures.stands import Stand
+from .helpers import engine_on, until
 
 WORKERS = 200 if runtime.ASYNC else 64
 # Each worker's share of at least 5,000.
@@ -64,12 +66,14 @@ async def one(s: pgmd.AsyncSession[Any], rng: random.Random, tally: Tally) -> No
             assert (await tx.execute("SELECT square FROM t WHERE n = %s", [n])).fetchone() == (
                 n * n,
             )
-            await tx.execute("SELECT pg_backend_pid()")
+            await tx.execute("INSERT INTO pairs VALUES (1)")
+            await tx.execute("INSERT INTO pairs VALUES (2)")
     else:
         async with s.snapshot() as snap:
             first = await snap.execute("SELECT count(*) FROM w")
             again = await snap.execute("SELECT count(*) FROM w")
             assert first.fetchall() == again.fetchall()
+            assert (await snap.execute("SELECT count(*) FROM pairs")).fetchall()[0][0] % 2 == 0
     tally.add(kind)
 
 
@@ -141,23 +145,45 @@ else:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-async def test_mixed_statements_with_random_cancellation(dsn: str) -> None:
+async def test_mixed_statements_with_random_cancellation(stand: Stand) -> None:
+    await _mixed_statements(stand)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_mixed_statements_at_an_endpoint_that_always_says_idle(idle_stand: Stand) -> None:
+    await _mixed_statements(idle_stand)
+
+
+async def _mixed_statements(stand: Stand) -> None:
     tally = Tally()
-    settings = {"replicas": 2, "replica_max_size": 4, "max_size": 8, "timeout": 120}
-    async with await pgmd.connect_async(dsn, **settings) as engine:
+    each: dict[str, Any] = {"max_size": 4}
+    if not stand.is_live:
+        # Replicas are exchanged, and writers held up for a snapshot, in the midst of it all.
+        each["refresh"] = 0.25
+    settings = {"max_size": 8, "timeout": 120}
+    async with await engine_on(stand, 2, each=each, **settings) as engine:
         async with engine.session() as s:
             await s.execute(
-                f"CREATE TABLE t AS SELECT n, n * n AS square FROM generate_series(1, {ROWS}) n"
+                "CREATE TABLE t AS SELECT n, n * n AS square "
+                f"FROM generate_series(1, {ROWS}) AS g(n)"
             )
             await s.execute("CREATE TABLE w (a int)")
+            await s.execute("CREATE TABLE pairs (a int)")
+        await engine.publish()
         await together([lambda seed=seed: worker(engine, seed, tally) for seed in range(WORKERS)])
         assert sum(tally.counts.values()) == STATEMENTS >= 5000
-        await until(lambda: at_rest(engine))
         async with engine.session() as s:
-            written = (await s.execute("SELECT count(*) FROM w")).fetchall()[0][0]
+            written = (await s.endpoint.execute("SELECT count(*) FROM w")).fetchall()[0][0]
             assert tally.written <= written <= tally.written + tally.in_doubt
+            pairs = await s.endpoint.execute("SELECT a, count(*) FROM pairs GROUP BY a")
+            assert len({number for _, number in pairs}) == 1
+            await engine.publish()
+            seen = await s.replica.execute("SELECT count(*) FROM w")
+            assert seen.fetchone() == (written,)
+        await until(lambda: at_rest(engine) and engine.stats()["replicas"]["pool_size"] == 8)
         stats = engine.stats()
-        assert stats["replicas"]["pool_size"] == 8
+        assert stats["replicas"]["replicas_failed"] == 0
         assert stats["endpoint"]["pool_size"] <= 8
         assert tally.counts["cancelled"] > 50, tally.counts
         assert stats["routed"]["replica: READ"] > STATEMENTS // 4
@@ -171,9 +197,11 @@ def at_rest(engine: pgmd.AsyncEngine) -> bool:
     )
 
 
-async def test_a_cancelled_query_stops_soon_and_leaves_the_session_usable(dsn: str) -> None:
-    async with await pgmd.connect_async(dsn, replicas=1) as engine, engine.session() as s:
-        await s.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 3000) AS n")
+async def test_a_cancelled_query_stops_soon_and_leaves_the_session_usable(stand: Stand) -> None:
+    async with await engine_on(stand, 1) as engine, engine.session() as s:
+        await s.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 3000) AS g(n)")
+        if not stand.is_live:
+            await engine.publish()
         long = (
             "SELECT count(*) FROM t a JOIN t b ON a.n <> b.n JOIN t c ON b.n <> c.n WHERE a.n > c.n"
         )
@@ -186,14 +214,33 @@ async def test_a_cancelled_query_stops_soon_and_leaves_the_session_usable(dsn: s
             if runtime.ASYNC:
                 assert asyncio.get_running_loop().time() - began < 5
             await jobs.close()
-            assert (await s.execute("SELECT min(n) FROM t")).fetchone() == (1,)
+            seen = await view.execute("SELECT min(n) FROM t")
+            assert seen.fetchone() == (1,)
+        await until(lambda: at_rest(engine))
+
+
+@pytest.mark.parametrize("route", Route)
+async def test_a_write_that_is_cancelled_has_not_happened(stand: Stand, route: Route) -> None:
+    async with await engine_on(stand, 1) as engine, engine.session() as s:
+        await s.execute("CREATE TABLE t (n bigint)")
+        work = "INSERT INTO t SELECT 1 FROM pg_sleep(60)"
+        if not stand.is_postgres:
+            work = f"INSERT INTO t {stand.long_query}"
+        jobs = runtime.Jobs(1)
+        job = jobs.start(lambda: s.execute(work), getattr(s, "cancel", print))
+        await until(lambda: s._running is not None)
+        await job.stop()
+        await jobs.close()
+        await engine.publish()
+        view = s.replica if route is Route.REPLICA else s.endpoint
+        assert (await view.execute("SELECT count(*) FROM t")).fetchone() == (0,)
         await until(lambda: at_rest(engine))
 
 
 if runtime.ASYNC:
 
-    async def test_a_cancelled_waiter_passes_its_grant_on(dsn: str) -> None:
-        async with await pgmd.connect_async(dsn, replicas=1, replica_max_size=1) as engine:
+    async def test_a_cancelled_waiter_passes_its_grant_on(stand: Stand) -> None:
+        async with await engine_on(stand, 1, each={"max_size": 1}) as engine:
             slot = await engine.replicas.lend(lambda _: True)
             waiter = asyncio.create_task(engine.replicas.lend(lambda _: True))
             await until(lambda: engine.stats()["replicas"]["requests_waiting"] == 1)

@@ -126,3 +126,10 @@ def test_what_makes_no_sense_is_one_line(
     assert out == ""
     assert err.count("\n") == 1
     assert says in err
+
+
+def test_a_refused_server_leaves_no_signal_handler(tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with serving(tmp_path / "app.duckdb"):
+        assert cli.main(["serve", str(tmp_path / "app.duckdb"), "--port", "0"]) == 1
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

@@ -6,8 +6,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
+import pgmd
 from pgmd.runtime import threads as runtime
+
+from ..fixtures.stands import Stand
+
+# What connect() calls the settings of a replica that share their name with one of the endpoint.
+_IN_A_URL = {"mode": "replica_mode", "max_size": "replica_max_size"}
+
+
+def engine_on(
+    stand: Stand,
+    replicas: int = 2,
+    *,
+    each: dict[str, Any] | None = None,
+    **settings: Any,
+) -> pgmd.Engine:
+    """Open an engine; *each* has settings of the replicas, the rest are the endpoint's."""
+    if stand.kind == "dsn":
+        named = {_IN_A_URL.get(name, name): value for name, value in (each or {}).items()}
+        return pgmd.connect(stand.dsn, replicas=replicas, **named, **settings)
+    engine = pgmd.Engine(stand.endpoint(**settings), stand.replicas(replicas, **(each or {})))
+    engine.open()
+    return engine
 
 
 def pause() -> None:

@@ -18,7 +18,8 @@ import pgmd
 from pgmd import Reason, Route
 from pgmd.runtime import threads as runtime
 
-from .helpers import until
+from ..fixtures.stands import Stand
+from .helpers import engine_on, until
 
 
 def test_an_unreachable_endpoint_is_said_at_once(unused_port: int) -> None:
@@ -26,16 +27,17 @@ def test_an_unreachable_endpoint_is_said_at_once(unused_port: int) -> None:
         pgmd.connect(f"postgresql://u:tok-rw-9f2@127.0.0.1:{unused_port}/db")
 
 
-def test_a_wrong_password(dsn: str) -> None:
+def test_a_wrong_password(stand: Stand) -> None:
     wrong = secrets.token_hex(8)
-    with pytest.raises(psycopg.OperationalError, match="password authentication failed") as caught:
-        pgmd.connect(make_conninfo(dsn, password=wrong), replicas=1)
+    with pytest.raises(psycopg.OperationalError, match="authentication failed") as caught:
+        pgmd.connect(make_conninfo(stand.dsn, password=wrong), replicas=1)
     assert wrong not in "".join(traceback.format_exception(caught.value))
 
 
-def test_an_unknown_database(dsn: str) -> None:
-    with pytest.raises(psycopg.OperationalError, match='database "nowhere" does not exist'):
-        pgmd.connect(make_conninfo(dsn, dbname="nowhere"))
+def test_an_unknown_database(stand: Stand) -> None:
+    said = 'database "nowhere" does not exist' if stand.is_postgres else "'nowhere' found"
+    with pytest.raises(psycopg.OperationalError, match=said):
+        pgmd.connect(make_conninfo(stand.dsn, dbname="nowhere"))
 
 
 def test_missing_token() -> None:
@@ -48,16 +50,16 @@ def test_malformed_url() -> None:
         pgmd.connect("postgresql://h:bad/db")
 
 
-def test_a_new_engine_has_to_be_opened(dsn: str) -> None:
-    engine = pgmd.Engine(pgmd.Endpoint(dsn))
+def test_a_new_engine_has_to_be_opened(stand: Stand) -> None:
+    engine = pgmd.Engine(stand.endpoint())
     with pytest.raises(pgmd.UsageError, match="not open"):
         engine.session()
     with engine, engine.session() as s:
         assert (s.execute("SELECT 1")).fetchone() == (1,)
 
 
-def test_a_closed_engine_and_its_sessions_say_so(dsn: str) -> None:
-    engine = pgmd.connect(dsn, replicas=1)
+def test_a_closed_engine_and_its_sessions_say_so(stand: Stand) -> None:
+    engine = engine_on(stand, 1)
     s = engine.session()
     engine.close()
     engine.close()
@@ -69,8 +71,8 @@ def test_a_closed_engine_and_its_sessions_say_so(dsn: str) -> None:
         engine.open()
 
 
-def test_a_closed_session_says_so(dsn: str) -> None:
-    with pgmd.connect(dsn) as engine:
+def test_a_closed_session_says_so(stand: Stand) -> None:
+    with engine_on(stand, 0) as engine:
         s = engine.session()
         s.close()
         s.close()
@@ -81,10 +83,10 @@ def test_a_closed_session_says_so(dsn: str) -> None:
                 pass
 
 
-def test_a_session_used_twice_at_once_says_so(dsn: str) -> None:
-    with pgmd.connect(dsn) as engine, engine.session() as s:
+def test_a_session_used_twice_at_once_says_so(stand: Stand) -> None:
+    with engine_on(stand, 0) as engine, engine.session() as s:
         jobs = runtime.Jobs(2)
-        held = jobs.start(lambda: s.execute("SELECT pg_sleep(5)"), getattr(s, "cancel", print))
+        held = jobs.start(lambda: s.endpoint.execute(stand.long_query), getattr(s, "cancel", print))
         until(lambda: "in use" in repr(s))
         with pytest.raises(pgmd.UsageError, match="session of its own"):
             s.execute("SELECT 1")
@@ -103,9 +105,9 @@ def test_a_session_used_twice_at_once_says_so(dsn: str) -> None:
     ],
 )
 def test_wrong_parameters_are_refused_before_anything_is_sent(
-    dsn: str, query: str, params: Any, message: str
+    stand: Stand, query: str, params: Any, message: str
 ) -> None:
-    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+    with engine_on(stand, 1) as engine, engine.session() as s:
         for view in (s, s.endpoint, s.replica):
             with pytest.raises(psycopg.ProgrammingError, match=message) as caught:
                 view.execute(query, params)
@@ -114,15 +116,15 @@ def test_wrong_parameters_are_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("query", ["SELEC 1", "SELECT 'abc", "SELECT (1", "/* open", 'SELECT "a'])
-def test_unreadable_sql_gets_the_endpoints_error(dsn: str, query: str) -> None:
-    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+def test_unreadable_sql_gets_the_endpoints_error(stand: Stand, query: str) -> None:
+    with engine_on(stand, 1) as engine, engine.session() as s:
         with pytest.raises(psycopg.errors.SyntaxError):
             s.execute(query)
         assert (s.execute("SELECT 1")).fetchone() == (1,)
 
 
-def test_sql_that_no_server_can_be_sent(dsn: str) -> None:
-    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+def test_sql_that_no_server_can_be_sent(stand: Stand) -> None:
+    with engine_on(stand, 1) as engine, engine.session() as s:
         for text in ("SELECT 1\0; DROP TABLE x", "SELECT '\ud800'"):
             with pytest.raises(pgmd.UsageError, match="cannot be sent"):
                 s.execute(text)
@@ -131,8 +133,8 @@ def test_sql_that_no_server_can_be_sent(dsn: str) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "  ", ";", "-- nothing"])
-def test_empty_sql_does_what_psycopg_does(dsn: str, query: str) -> None:
-    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+def test_empty_sql_does_what_psycopg_does(stand: Stand, query: str) -> None:
+    with engine_on(stand, 1) as engine, engine.session() as s:
         result = s.execute(query)
         assert result.description is None
         with pytest.raises(psycopg.ProgrammingError, match="didn't produce records"):
@@ -140,13 +142,13 @@ def test_empty_sql_does_what_psycopg_does(dsn: str, query: str) -> None:
 
 
 def test_replicas_that_cannot_open_leave_the_endpoint_working(
-    dsn: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    stand: Stand, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     replicas = [
         pgmd.Replica(file=tmp_path / "missing.duckdb"),
         pgmd.Replica(postgres="host=127.0.0.1 port=1", password="tok-rs-7c1"),
     ]
-    with pgmd.Engine(pgmd.Endpoint(dsn), replicas) as engine, engine.session() as s:
+    with pgmd.Engine(stand.endpoint(), replicas) as engine, engine.session() as s:
         result = s.execute("SELECT 1 AS a")
         assert result.fetchone() == (1,)
         assert result.decision.reason is Reason.REPLICAS_DOWN
@@ -157,9 +159,9 @@ def test_replicas_that_cannot_open_leave_the_endpoint_working(
     assert "tok-rs-7c1" not in caplog.text
 
 
-def test_one_replica_of_two_is_enough(dsn: str, tmp_path: Path) -> None:
-    replicas = [pgmd.Replica(file=tmp_path / "missing.duckdb"), pgmd.Replica(postgres=dsn)]
-    with pgmd.Engine(pgmd.Endpoint(dsn), replicas) as engine, engine.session() as s:
+def test_one_replica_of_two_is_enough(stand: Stand, tmp_path: Path) -> None:
+    replicas = [pgmd.Replica(file=tmp_path / "missing.duckdb"), *stand.replicas(1)]
+    with pgmd.Engine(stand.endpoint(), replicas) as engine, engine.session() as s:
         assert (s.execute("SELECT 1 AS a")).decision.replica == "replica-2"
 
 
@@ -213,28 +215,30 @@ def test_no_replica_and_no_endpoint_is_an_error(tmp_path: Path) -> None:
         engine.open()
 
 
-def test_replicas_are_cut_off_from_the_machine(tmp_path: Path) -> None:
+def test_replicas_are_cut_off_from_the_machine(stand: Stand, tmp_path: Path) -> None:
     path = tmp_path / "x.duckdb"
     duckdb.connect(str(path)).close()
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
-    with pgmd.Engine(replicas=[pgmd.Replica(file=path)]) as engine:
-        slot = engine.replicas.lend(lambda _: True)
-        try:
-            for attack in (
-                f"SELECT * FROM read_csv('{secret}')",
-                f"SELECT * FROM '{secret}'",
-                f"ATTACH '{tmp_path}/y.duckdb'",
-                f"COPY (SELECT 1) TO '{tmp_path}/out.csv'",
-                "SET threads = 3",
-                "SET enable_external_access = true",
-                "INSTALL httpfs",
-            ):
-                run = _run()
-                with pytest.raises(duckdb.Error):
-                    engine.replicas.command(slot, run, attack)
-        finally:
-            engine.replicas.give_back(slot)
+    replicas = [pgmd.Replica(file=path), *stand.replicas(1)]
+    with pgmd.Engine(stand.endpoint(), replicas) as engine:
+        for name in ("replica-1", "replica-2"):
+            slot = engine.replicas.lend(lambda member, name=name: member.name == name)  # type: ignore[misc]
+            try:
+                for attack in (
+                    f"SELECT * FROM read_csv('{secret}')",
+                    f"SELECT * FROM '{secret}'",
+                    f"ATTACH '{tmp_path}/y.duckdb'",
+                    f"COPY (SELECT 1) TO '{tmp_path}/out.csv'",
+                    "SET threads = 3",
+                    "SET enable_external_access = true",
+                    "INSTALL httpfs",
+                ):
+                    run = _run()
+                    with pytest.raises(duckdb.Error):
+                        engine.replicas.command(slot, run, attack)
+            finally:
+                engine.replicas.give_back(slot)
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -244,30 +248,30 @@ def _run() -> Any:
     return Run()
 
 
-def test_a_full_pool_says_how_to_help_itself(dsn: str) -> None:
+def test_a_full_pool_says_how_to_help_itself(stand: Stand) -> None:
     settings = {"max_size": 1, "timeout": 0.2, "min_size": 1}
-    with pgmd.connect(dsn, **settings) as engine:
+    with engine_on(stand, 0, **settings) as engine:
         with engine.session() as holder, holder.transaction(), engine.session() as s:
             with pytest.raises(pgmd.PoolTimeout, match="raise max_size or timeout") as caught:
                 s.execute("SELECT 1")
         assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED
 
 
-def test_a_table_name_never_means_a_python_variable(dsn: str) -> None:
+def test_a_table_name_never_means_a_python_variable(stand: Stand) -> None:
     frame = duckdb.sql("SELECT 42 AS answer").arrow()
     assert frame is not None
-    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
+    with engine_on(stand, 1) as engine, engine.session() as s:
         with pytest.raises(psycopg.errors.UndefinedTable):
             s.execute("SELECT answer FROM frame")
 
 
 def test_secrets_stay_out_of_logs_reprs_and_errors(
-    dsn: str, caplog: pytest.LogCaptureFixture
+    stand: Stand, caplog: pytest.LogCaptureFixture
 ) -> None:
-    secret = str(conninfo_to_dict(dsn).get("password") or "no password")
+    secret = str(conninfo_to_dict(stand.dsn).get("password") or "no password")
     shown: list[Any] = []
     with caplog.at_level(logging.DEBUG):
-        with pgmd.connect(dsn, replicas=2) as engine:
+        with engine_on(stand, 2) as engine:
             with engine.session() as s:
                 for query in ("SELECT 1 AS a", "SELECT * FROM missing", "SELEC", "SELECT 1/0"):
                     try:

@@ -1,16 +1,21 @@
 # Generated from tests/async_/test_faults.py by pgmd._tools.unasync. Do not edit.
-"""Servers that die, hang or come back. Each test has a container of its own."""
+"""Servers that die, hang or come back. Each test has a server of its own."""
 
 from __future__ import annotations
+
+import secrets
+from pathlib import Path
 
 import psycopg
 import pytest
 
 import pgmd
+from pgmd import Route
 from pgmd.runtime import threads as runtime
 from pgmd.testing.servers import Server
 
-from .helpers import until
+from ..fixtures.stands import local_stand
+from .helpers import engine_on, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -84,3 +89,50 @@ def test_snapshot_replicas_answer_while_the_endpoint_is_down(container: Server) 
             with pytest.raises(psycopg.OperationalError):
                 s.execute("INSERT INTO t VALUES (2)")
             until(lambda: engine.stats()["replicas"]["pool_available"] == 4)
+
+
+def test_replicas_answer_while_a_local_endpoint_is_down_and_work_goes_on_after(
+    tmp_path: Path, unused_port: int
+) -> None:
+    same = {"port": unused_port, "password": secrets.token_hex(8)}
+    with local_stand(tmp_path, **same) as stand:
+        engine = engine_on(stand, 1, timeout=2.0, connect_timeout=2)
+        with engine.session() as s:
+            s.execute("CREATE TABLE t AS SELECT 1 AS n")
+        engine.publish()
+    with engine, engine.session() as s:
+        seen = s.execute("SELECT n FROM t")
+        assert (seen.fetchone(), seen.decision.route) == ((1,), Route.REPLICA)
+        with pytest.raises(psycopg.OperationalError) as caught:
+            s.execute("INSERT INTO t VALUES (2)")
+        assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
+        with local_stand(tmp_path, **same):
+            # Resting connections were closed by the server: nobody is handed one of those.
+            for _ in range(5):
+                s.execute("INSERT INTO t VALUES (2)")
+                assert (s.execute("SELECT count(*) > 1 FROM t")).fetchone() == (True,)
+            engine.publish()
+            seen = s.execute("SELECT count(*) FROM t")
+            assert (seen.fetchone(), seen.decision.route) == ((6,), Route.REPLICA)
+
+
+def test_a_write_under_way_when_a_local_endpoint_stops(tmp_path: Path, unused_port: int) -> None:
+    same = {"port": unused_port, "password": secrets.token_hex(8)}
+    jobs = runtime.Jobs(1)
+    with local_stand(tmp_path, **same) as stand:
+        engine = engine_on(stand, 0, timeout=20.0)
+        s = engine.session()
+        s.execute("CREATE TABLE t AS SELECT 1 AS n")
+        work = f"INSERT INTO t {stand.long_query}"
+        job = jobs.start(lambda: s.execute(work), print)
+        until(lambda: s._running is not None)
+    with pytest.raises(psycopg.Error) as caught:
+        job.result()
+    jobs.close()
+    # Stopped and rolled back, but a client that has no answer cannot know.
+    assert caught.value.outcome is not pgmd.Outcome.APPLIED  # type: ignore[attr-defined]
+    assert not caught.value.retryable  # type: ignore[attr-defined]
+    with local_stand(tmp_path, **same):
+        assert (s.execute("SELECT count(*) FROM t")).fetchone() == (1,)
+        s.close()
+        engine.close()

@@ -13,9 +13,11 @@ import psycopg
 import pytest
 
 import pgmd
+from pgmd import Route
 from pgmd.runtime import threads as runtime
 
-from .helpers import until
+from ..fixtures.stands import Stand
+from .helpers import engine_on, until
 
 WORKERS = 200 if runtime.ASYNC else 64
 # Each worker's share of at least 5,000.
@@ -63,12 +65,14 @@ def one(s: pgmd.Session[Any], rng: random.Random, tally: Tally) -> None:
     elif kind == "transaction":
         with s.transaction() as tx:
             assert (tx.execute("SELECT square FROM t WHERE n = %s", [n])).fetchone() == (n * n,)
-            tx.execute("SELECT pg_backend_pid()")
+            tx.execute("INSERT INTO pairs VALUES (1)")
+            tx.execute("INSERT INTO pairs VALUES (2)")
     else:
         with s.snapshot() as snap:
             first = snap.execute("SELECT count(*) FROM w")
             again = snap.execute("SELECT count(*) FROM w")
             assert first.fetchall() == again.fetchall()
+            assert (snap.execute("SELECT count(*) FROM pairs")).fetchall()[0][0] % 2 == 0
     tally.add(kind)
 
 
@@ -121,23 +125,45 @@ def together(works: list[Any]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_mixed_statements_with_random_cancellation(dsn: str) -> None:
+def test_mixed_statements_with_random_cancellation(stand: Stand) -> None:
+    _mixed_statements(stand)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_mixed_statements_at_an_endpoint_that_always_says_idle(idle_stand: Stand) -> None:
+    _mixed_statements(idle_stand)
+
+
+def _mixed_statements(stand: Stand) -> None:
     tally = Tally()
-    settings = {"replicas": 2, "replica_max_size": 4, "max_size": 8, "timeout": 120}
-    with pgmd.connect(dsn, **settings) as engine:
+    each: dict[str, Any] = {"max_size": 4}
+    if not stand.is_live:
+        # Replicas are exchanged, and writers held up for a snapshot, in the midst of it all.
+        each["refresh"] = 0.25
+    settings = {"max_size": 8, "timeout": 120}
+    with engine_on(stand, 2, each=each, **settings) as engine:
         with engine.session() as s:
             s.execute(
-                f"CREATE TABLE t AS SELECT n, n * n AS square FROM generate_series(1, {ROWS}) n"
+                "CREATE TABLE t AS SELECT n, n * n AS square "
+                f"FROM generate_series(1, {ROWS}) AS g(n)"
             )
             s.execute("CREATE TABLE w (a int)")
+            s.execute("CREATE TABLE pairs (a int)")
+        engine.publish()
         together([lambda seed=seed: worker(engine, seed, tally) for seed in range(WORKERS)])
         assert sum(tally.counts.values()) == STATEMENTS >= 5000
-        until(lambda: at_rest(engine))
         with engine.session() as s:
-            written = (s.execute("SELECT count(*) FROM w")).fetchall()[0][0]
+            written = (s.endpoint.execute("SELECT count(*) FROM w")).fetchall()[0][0]
             assert tally.written <= written <= tally.written + tally.in_doubt
+            pairs = s.endpoint.execute("SELECT a, count(*) FROM pairs GROUP BY a")
+            assert len({number for _, number in pairs}) == 1
+            engine.publish()
+            seen = s.replica.execute("SELECT count(*) FROM w")
+            assert seen.fetchone() == (written,)
+        until(lambda: at_rest(engine) and engine.stats()["replicas"]["pool_size"] == 8)
         stats = engine.stats()
-        assert stats["replicas"]["pool_size"] == 8
+        assert stats["replicas"]["replicas_failed"] == 0
         assert stats["endpoint"]["pool_size"] <= 8
         assert tally.counts["cancelled"] > 50, tally.counts
         assert stats["routed"]["replica: READ"] > STATEMENTS // 4
@@ -151,9 +177,11 @@ def at_rest(engine: pgmd.Engine) -> bool:
     )
 
 
-def test_a_cancelled_query_stops_soon_and_leaves_the_session_usable(dsn: str) -> None:
-    with pgmd.connect(dsn, replicas=1) as engine, engine.session() as s:
-        s.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 3000) AS n")
+def test_a_cancelled_query_stops_soon_and_leaves_the_session_usable(stand: Stand) -> None:
+    with engine_on(stand, 1) as engine, engine.session() as s:
+        s.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 3000) AS g(n)")
+        if not stand.is_live:
+            engine.publish()
         long = (
             "SELECT count(*) FROM t a JOIN t b ON a.n <> b.n JOIN t c ON b.n <> c.n WHERE a.n > c.n"
         )
@@ -164,5 +192,24 @@ def test_a_cancelled_query_stops_soon_and_leaves_the_session_usable(dsn: str) ->
             began = asyncio.get_running_loop().time() if runtime.ASYNC else 0.0
             job.stop()
             jobs.close()
-            assert (s.execute("SELECT min(n) FROM t")).fetchone() == (1,)
+            seen = view.execute("SELECT min(n) FROM t")
+            assert seen.fetchone() == (1,)
+        until(lambda: at_rest(engine))
+
+
+@pytest.mark.parametrize("route", Route)
+def test_a_write_that_is_cancelled_has_not_happened(stand: Stand, route: Route) -> None:
+    with engine_on(stand, 1) as engine, engine.session() as s:
+        s.execute("CREATE TABLE t (n bigint)")
+        work = "INSERT INTO t SELECT 1 FROM pg_sleep(60)"
+        if not stand.is_postgres:
+            work = f"INSERT INTO t {stand.long_query}"
+        jobs = runtime.Jobs(1)
+        job = jobs.start(lambda: s.execute(work), getattr(s, "cancel", print))
+        until(lambda: s._running is not None)
+        job.stop()
+        jobs.close()
+        engine.publish()
+        view = s.replica if route is Route.REPLICA else s.endpoint
+        assert (view.execute("SELECT count(*) FROM t")).fetchone() == (0,)
         until(lambda: at_rest(engine))
