@@ -115,7 +115,7 @@ class Conversation:
 
     def receive(self, data: bytes) -> Iterator[bytes]:
         """Take in what the client has sent; yield what to send back, piece by piece."""
-        if self._is_mute:
+        if self._is_mute or self.is_over:
             return
         if self.backend is None:
             self._received += len(data)

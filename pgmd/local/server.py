@@ -27,6 +27,7 @@ from typing import Any, Self, TypeVar
 import duckdb
 from psycopg.conninfo import make_conninfo
 
+from ..clock import now
 from ..errors import LocalError
 from .authentication import Method, Role, Tokens, Verifiers
 from .conversation import Conversation, Welcome
@@ -341,10 +342,13 @@ class _Server:
         with contextlib.suppress(OSError):
             client.writer.write(client.talk.farewell("the local endpoint is being stopped"))
             client.writer.close()
-        _, waiting = await asyncio.wait([client.task], timeout=_PATIENCE)
-        if waiting:
-            client.writer.transport.abort()
-            await asyncio.wait(waiting)
+        end = now() + _PATIENCE
+        while not client.task.done():
+            # What it had just asked for may have begun only now.
+            await self._cancel(client.talk)
+            await asyncio.wait([client.task], timeout=_CANCEL_EVERY)
+            if now() > end:
+                client.writer.transport.abort()
 
     # ------------------------------------------------------------------------------- clients
 
