@@ -88,10 +88,13 @@ class Shapes:
         place = key(request)
         entry = self._entries.get(place)
         if entry is not None and entry.described != answer.description:
-            # Somebody has altered a table: what the endpoint said of the columns is old too.
+            # Somebody has altered a table.
             self._entries.pop(place, None)
-            self._columns.pop(place, None)
-            raise Inexact("its columns have just changed")
+            entry = None
+            if shape is not None:
+                # What the endpoint said of the columns is old too.
+                self._columns.pop(place, None)
+                raise Inexact("its columns have just changed")
         if entry is None:
             entry = self._entries[place] = self._prepare(answer.description, shape)
         return Loaded(entry.loader(answer.rows), entry.columns)

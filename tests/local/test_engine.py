@@ -86,6 +86,20 @@ def test_publishing_goes_on_beside_an_old_reader_and_a_change_of_the_schema(file
             assert s.execute("SELECT a FROM u").decision.route is Route.REPLICA
 
 
+def test_a_changed_table_is_read_on_a_replica_at_once(file: Path) -> None:
+    query = "SELECT * FROM t"
+    with pgmd.connect(f"local:{file}", replicas=1) as engine, engine.session() as s:
+        s.execute("CREATE TABLE t AS SELECT 1 AS a")
+        engine.publish()
+        assert s.execute(query).fetchall() == [(1,)]
+        s.execute("ALTER TABLE t ADD COLUMN b varchar DEFAULT 'x'")
+        engine.publish()
+        with s.snapshot() as snap:
+            found = snap.execute(query)
+            assert (found.fetchall(), found.decision.route) == ([(1, "x")], Route.REPLICA)
+            assert [c.name for c in found.description or ()] == ["a", "b"]
+
+
 def test_a_snapshot_block_sees_one_moment(file: Path) -> None:
     with pgmd.connect(f"local:{file}", replicas=1) as engine, engine.session() as s:
         s.execute("CREATE TABLE t AS SELECT 1 AS a")
