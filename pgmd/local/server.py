@@ -109,6 +109,9 @@ class LocalEndpoint:
     `memory_limit` and `threads` are DuckDB's. SQL cannot reach files, extensions and URLs unless
     *external_access*. *certificate* and *private_key* are PEM files for TLS.
 
+    psycopg's old `connection.cancel()` hangs against a server in the program's own process: use
+    `cancel_safe()`.
+
     Raises ValueError for options that make no sense, and `LocalError` on entering when the file is
     in use, by this or another process, or the port is. Leaving ends every client, rolls open
     transactions back and closes the file; a process that is killed loses no acknowledged commit.

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import psycopg
 import pytest
@@ -32,7 +34,10 @@ with LocalEndpoint(sys.argv[1], snapshot_every=None) as endpoint:
 class Server:
     """A server in a process of its own."""
 
+    started: ClassVar[list[Server]] = []
+
     def __init__(self, file: Path) -> None:
+        self.started.append(self)
         self.process = subprocess.Popen(
             [sys.executable, "-c", SERVER, str(file)], stdout=subprocess.PIPE, text=True
         )
@@ -47,6 +52,16 @@ class Server:
         assert self.process.wait() == -signal.SIGKILL
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+@pytest.fixture(autouse=True)
+def none_is_left() -> Iterator[None]:
+    """Also when a test has failed half way."""
+    yield
+    while Server.started:
+        server = Server.started.pop()
+        if server.process.poll() is None:
+            server.kill()
 
 
 def count(connection: psycopg.Connection) -> dict[int, int]:
