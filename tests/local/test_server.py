@@ -26,6 +26,7 @@ from psycopg import errors
 from psycopg.conninfo import make_conninfo
 from pygwire import messages as pg
 
+import pgmd
 from pgmd.errors import LocalError
 from pgmd.local import LocalEndpoint, Quirks
 from pgmd.local.snapshots import folder_of
@@ -412,6 +413,25 @@ def test_without_encryption_nothing_is_answered(certificate: tuple[Path, Path]) 
             psycopg.connect(endpoint.dsn, sslmode="disable", connect_timeout=2)
         with client(endpoint.dsn, sslmode="require") as connection:
             assert connection.execute("SELECT 1").fetchall() == [(1,)]
+        # An engine does not wait for ever.
+        silent = pgmd.Endpoint(make_conninfo(endpoint.dsn, sslmode="disable"), connect_timeout=2)
+        with pytest.raises(psycopg.OperationalError, match="timeout"):
+            pgmd.Engine(silent).open()
+        verified = make_conninfo(endpoint.dsn, sslmode="verify-full", sslrootcert=str(given))
+        with pgmd.Engine(pgmd.Endpoint(verified)) as engine, engine.session() as s:
+            assert s.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_a_token_of_another_region_is_refused_and_not_shown() -> None:
+    claims = base64.urlsafe_b64encode(b'{"mdRegion": "aws-eu-west-1"}').decode().rstrip("=")
+    token = f"head.{claims}.signature"
+    with LocalEndpoint(auth="password", password=token, region="us-east-1") as endpoint:
+        with pytest.raises(psycopg.OperationalError, match="region aws-eu-west-1") as refused:
+            pgmd.Engine(pgmd.Endpoint(endpoint.dsn)).open()
+        assert token not in str(refused.value)
+    with LocalEndpoint(auth="password", password=token, region="eu-west-1") as endpoint:
+        with pgmd.Engine(pgmd.Endpoint(endpoint.dsn)) as engine, engine.session() as s:
+            assert s.execute("SELECT 1").fetchall() == [(1,)]
 
 
 def test_without_encryption_refused(certificate: tuple[Path, Path]) -> None:
