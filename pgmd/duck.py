@@ -18,8 +18,9 @@ from .cache import Cache
 from .clock import now
 from .errors import ReplicaError, UsageError
 from .routing.catalogue import QUERY, SCHEMAS_QUERY, Catalogue
-from .sources import ALIAS, Plan, literal, search_path
+from .sources import ALIAS, Plan, search_path
 from .sql import parenthesised
+from .sql.quoting import literal
 
 # fetchall() holds the GIL throughout; slices let other threads in.
 _SLICE = 10_000

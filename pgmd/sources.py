@@ -12,6 +12,7 @@ from urllib.parse import quote
 from ._version import __version__
 from .config import Replica
 from .profile import Dialect
+from .sql.quoting import identifier, literal
 
 ALIAS = "pgmd_source"
 # Whatever a replica needs is loaded on purpose while it opens.
@@ -229,16 +230,6 @@ def _session_defaults(time_zone: str, dialect: Dialect) -> tuple[str, ...]:
 def _resources(replica: Replica) -> dict[str, str]:
     given: dict[str, Any] = {"threads": replica.threads, "memory_limit": replica.memory_limit}
     return {k: str(v) for k, v in given.items() if v is not None}
-
-
-def identifier(name: str) -> str:
-    """Quote an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Quote an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _libpq_value(text: str) -> str:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Generic, Self, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, overload
 
 import psycopg
 from psycopg.rows import BaseRowFactory
@@ -339,17 +339,13 @@ class AsyncSession(Generic[Row]):
                 row_factory=request.row_factory,
             )
         except psycopg.Error as error:
-            known = engine.explained(error)
-            annotate(
-                known,
+            self._raise(
+                error,
                 is_read=statement.is_read,
                 lost=connection.broken,
                 in_transaction=block is not None,
                 executed=executed,
             )
-            if known is error:
-                raise
-            raise known from error
         finally:
             # A connection that is being cancelled must not be handed on before that is over.
             with self._cancelling:
@@ -364,6 +360,13 @@ class AsyncSession(Generic[Row]):
             await self._schema_changed(block)
         engine.count(decision)
         return result
+
+    def _raise(self, error: psycopg.Error, **facts: bool) -> NoReturn:
+        """Raise what the endpoint said as PostgreSQL would have said it, with its outcome."""
+        known = annotate(self._engine.explained(error), **facts)
+        if known is error:
+            raise error
+        raise known from error
 
     def _begin_write(self, block: Block | None) -> int | None:
         if block is None:
@@ -460,11 +463,7 @@ class AsyncSession(Generic[Row]):
                 yield
                 committing = True
         except psycopg.Error as error:
-            known = self._engine.explained(error)
-            annotate(known, is_read=not committing, lost=block.connection.broken)
-            if known is error:
-                raise
-            raise known from error
+            self._raise(error, is_read=not committing, lost=block.connection.broken)
         block.ended_well = True
 
     async def _end(self, block: Block) -> None:

@@ -67,15 +67,12 @@ class Answer:
     def rows(self, size: int) -> bytearray:
         """The next rows as DataRow messages; empty at the end."""
         assert self._write is not None
-        found = self._next(size)
+        found = self.values(size)
         self.fetched += len(found)
         return self._write(found)
 
     def values(self, size: int) -> list[Any]:
         """The next rows as they came from DuckDB."""
-        return self._next(size)
-
-    def _next(self, size: int) -> list[Any]:
         if self._buffer is not None:
             found, self._buffer = self._buffer[:size], self._buffer[size:]
             return found
@@ -170,7 +167,7 @@ class Backend:
             return
         self._free()
         untyped = any(
-            not oid and n not in command.casts for n, oid in enumerate(_padded(oids, command), 1)
+            not oid and n not in command.casts for n, oid in enumerate(command.declared(oids), 1)
         )
         if untyped and self._is_ambiguous(command, oids):
             raise Refused("ambiguous result column types", "42P18")
@@ -216,7 +213,7 @@ class Backend:
         if command.action is not Action.DUCKDB:
             return list(_REFRESHED) if command.action is Action.REFRESH else None
         if command.is_select:
-            return self._select_columns(command, list(map(stand_in, _padded(oids, command))))
+            return self._select_columns(command, list(map(stand_in, command.declared(oids))))
         if command.returns:
             found = self._cursor.sql(f"SELECT {command.returning} FROM {command.target}")
             return self._to_columns(found.columns, found.types)
@@ -557,10 +554,6 @@ def spread(formats: Sequence[int], count: int) -> Sequence[int]:
     if formats and len(formats) != count:
         raise Refused(f"{len(formats)} result formats for {count} columns", "08P01")
     return formats or [TEXT] * count
-
-
-def _padded(oids: Sequence[int], command: Command) -> list[int]:
-    return [*oids, *[0] * (command.parameters - len(oids))]
 
 
 def _kind(value: object) -> str:

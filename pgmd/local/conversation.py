@@ -126,6 +126,8 @@ class Conversation:
                 yield from self._handle(message)
                 if self.is_over or self.wants_tls:
                     return
+        except Denied as error:
+            yield self._fatal("28P01", str(error))
         except (PygwireError, _Violation, struct.error, IndexError, UnicodeError) as error:
             yield self._fatal("08P01", f"protocol violation: {error}")
         except Exception as error:  # noqa: BLE001  # the client is told, and the server lives on
@@ -208,31 +210,18 @@ class Conversation:
 
     def _check_password(self, message: pg.PasswordMessage) -> Iterator[bytes]:
         given = message.password
-        try:
-            role = self.welcome.tokens.check(given if isinstance(given, str) else given.decode())
-        except Denied as error:
-            yield self._fatal("28P01", str(error))
-        else:
-            yield from self._let_in(role)
+        role = self.welcome.tokens.check(given if isinstance(given, str) else given.decode())
+        yield from self._let_in(role)
 
     def _begin_scram(self, message: pg.SASLInitialResponse) -> Iterator[bytes]:
         self._scram = self.welcome.verifiers.exchange()
-        try:
-            answer = self._scram.first(message.data)
-        except Denied as error:
-            yield self._fatal("28P01", str(error))
-        else:
-            yield self._send(pg.AuthenticationSASLContinue(data=answer))
+        yield self._send(pg.AuthenticationSASLContinue(data=self._scram.first(message.data)))
 
     def _end_scram(self, message: pg.SASLResponse) -> Iterator[bytes]:
         assert self._scram is not None
-        try:
-            role, answer = self._scram.final(message.data)
-        except Denied as error:
-            yield self._fatal("28P01", str(error))
-        else:
-            yield self._send(pg.AuthenticationSASLFinal(data=answer))
-            yield from self._let_in(role)
+        role, answer = self._scram.final(message.data)
+        yield self._send(pg.AuthenticationSASLFinal(data=answer))
+        yield from self._let_in(role)
 
     def _let_in(self, role: Role) -> Iterator[bytes]:
         refusal = self._refuse_database()
@@ -425,9 +414,8 @@ class Conversation:
         """What each parameter is: as declared, as cast in the text, or text."""
         if prepared.command is None:
             return []
-        count = max(prepared.command.parameters, len(prepared.oids))
-        declared = [*prepared.oids, *[0] * (count - len(prepared.oids))]
         casts = prepared.command.casts
+        declared = prepared.command.declared(prepared.oids)
         return [oid or casts.get(n, 25) for n, oid in enumerate(declared, 1)]
 
     def _describe(self, message: pg.Describe) -> Iterator[bytes]:

@@ -19,6 +19,7 @@ import duckdb
 
 from ..clock import now
 from ..errors import LocalError
+from ..sql.quoting import identifier, literal
 from .catalog import DATABASE as CATALOG
 from .catalog import SETUP as CATALOG_SETUP
 from .snapshots import Snapshot, SnapshotFolder
@@ -242,7 +243,7 @@ class Duckling:
                 self._pick_up()
             assert self._root is not None
             cursor = self._root.cursor()
-        cursor.execute(f"USE {_quoted(self.name)}")
+        cursor.execute(f"USE {identifier(self.name)}")
         return _labelled(cursor, self.label)
 
     def refresh(self) -> bool:
@@ -275,8 +276,8 @@ class Duckling:
         limits = self._database.limits
         root = duckdb.connect(":memory:", config=limits.config)
         try:
-            path = str(snapshot.path).replace("'", "''")
-            root.execute(f"ATTACH '{path}' AS {_quoted(self.name)} (READ_ONLY)")
+            path = literal(str(snapshot.path))
+            root.execute(f"ATTACH {path} AS {identifier(self.name)} (READ_ONLY)")
             _prepare(root, limits)
             _record(root, self.name, self._database.snapshots)
         except BaseException:
@@ -344,7 +345,3 @@ def _record(cursor: duckdb.DuckDBPyConnection, database: str, snapshots: list[Sn
             "(?, NULL, ?, ?, ?, ?, ?, 0, 'local', NULL)",
             [database, s.id, s.name, s.created, s.size, s.size],
         )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

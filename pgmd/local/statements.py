@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
@@ -59,6 +59,10 @@ class Command:
     returning: str = ""
     target: str = ""
     parameters: int = 0  # the highest number of a parameter
+
+    def declared(self, oids: Sequence[int]) -> list[int]:
+        """The types that a client has declared for all parameters; 0 for those it left open."""
+        return [*oids, *[0] * (self.parameters - len(oids))]
 
 
 def read(text: str) -> tuple[Command, ...]:
