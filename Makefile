@@ -10,10 +10,28 @@ COMPOSE = docker compose --file compose/compose.yaml
 bin = $(VENV)/bin
 ready = $(VENV)/.ready
 
-.PHONY: test demo generate lint bench up down clean
+# Routing is decided from words, so it is tried on DuckDB releases other than the installed one too.
+# pgmd is not installed there: it comes from the working directory.
+DUCKDB_VERSIONS = 1.4.4 2.0.0
+VERSION_NEEDS = 'psycopg[binary,pool]' typing_extensions \
+	pytest pytest-timeout pytest-randomly hypothesis sqlglot
+PURE_TESTS = $(patsubst %,tests/unit/test_%.py,lexer statement portable params router catalogue) \
+	tests/routing tests/oracle
+version_tests = $(DUCKDB_VERSIONS:%=test-duckdb-%)
+version_venvs = $(DUCKDB_VERSIONS:%=.venv-duckdb-%)
+
+.PHONY: test versions $(version_tests) demo generate lint bench up down clean
 
 test: $(ready)
 	$(bin)/pytest $(PYTEST_ARGS)
+
+versions: $(version_tests)
+
+# Without conftest.py: its fixtures need packages that only `make test` installs.
+$(version_tests): test-duckdb-%: .venv-duckdb-%/.ready
+	@echo "== duckdb $*"
+	.venv-duckdb-$*/bin/python -m pytest -q --noconftest -p no:cacheprovider \
+		-m 'not postgres' $(PURE_TESTS) $(PYTEST_ARGS)
 
 demo: $(ready)
 	$(bin)/pgmd demo
@@ -37,9 +55,14 @@ down:
 	$(COMPOSE) down
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(version_venvs) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(ready): pyproject.toml
 	test -x $(bin)/python || $(PYTHON) -m venv $(VENV)
 	$(bin)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+$(version_venvs:%=%/.ready): .venv-duckdb-%/.ready: Makefile
+	test -x .venv-duckdb-$*/bin/python || $(PYTHON) -m venv .venv-duckdb-$*
+	.venv-duckdb-$*/bin/pip install --quiet --disable-pip-version-check duckdb==$* $(VERSION_NEEDS)
 	touch $@

@@ -26,6 +26,7 @@ from .query import Query
 from .result import Column, Result
 from .routing.decision import Decision, Reason, Route
 from .routing.freshness import Bookmark
+from .sql import Fact
 
 __all__ = [
     "AsyncEngine",
@@ -37,6 +38,7 @@ __all__ = [
     "Endpoint",
     "Engine",
     "Error",
+    "Fact",
     "LocalError",
     "NotSupportedError",
     "Outcome",

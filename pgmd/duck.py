@@ -17,9 +17,11 @@ import duckdb
 from .cache import Cache
 from .clock import now
 from .errors import ReplicaError, UsageError
+from .routing import definitions
 from .routing.catalogue import QUERY, SCHEMAS_QUERY, Catalogue
+from .routing.definitions import Definitions
 from .sources import ALIAS, Plan, search_path
-from .sql import parenthesised
+from .sql import analyse, parenthesised
 from .sql.quoting import literal
 
 # fetchall() holds the GIL throughout; slices let other threads in.
@@ -48,7 +50,17 @@ class Answer(NamedTuple):
 
 
 class NotOneStatement(Exception):
-    """DuckDB's parser does not see exactly one SELECT in this text."""
+    """DuckDB's parser does not see exactly one query in this text."""
+
+
+_QUERIES = frozenset(
+    [duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.PRAGMA]
+)
+# A PIVOT without IN: first a temporary type of its values, then the query.
+_PIVOTS = (
+    [duckdb.StatementType.CREATE, duckdb.StatementType.SELECT],
+    [duckdb.StatementType.MULTI],
+)
 
 
 class Statements:
@@ -58,13 +70,21 @@ class Statements:
         self._parsed: Cache[str, Any] = Cache(_MOST_STATEMENTS)
 
     def get(self, connection: duckdb.DuckDBPyConnection, text: str) -> Any:
+        """What to run for *text*: the parsed statement, or for a PIVOT the text itself."""
         statement = self._parsed.get(text)
         if statement is None:
-            found = connection.extract_statements(text)
-            if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
-                raise NotOneStatement(text)
-            statement = self._parsed[text] = found[0]
+            statement = self._parsed[text] = _parse(connection, text)
         return statement
+
+
+def _parse(connection: duckdb.DuckDBPyConnection, text: str) -> Any:
+    found = connection.extract_statements(text)
+    kinds = [statement.type for statement in found]
+    if len(kinds) == 1 and kinds[0] in _QUERIES:
+        return found[0]
+    if kinds in _PIVOTS and analyse(text).makes_types:
+        return text
+    raise NotOneStatement(text)
 
 
 class Cursor:
@@ -77,13 +97,15 @@ class Cursor:
         self._run: Run | None = None
         self.broken = False
 
-    def execute(self, run: Run, text: str, values: Sequence[Any]) -> Answer:
-        """Run one read and fetch all of it.
+    def execute(
+        self, run: Run, text: str, values: Sequence[Any], before: Sequence[str] = ()
+    ) -> Answer:
+        """Run one read and fetch all of it, after the statements *before* it, if any.
 
         Raises duckdb's errors, `NotOneStatement`, and `UsageError` when another statement runs on
         this cursor.
         """
-        answer: Answer = self._guarded(run, lambda: self._execute(text, values))
+        answer: Answer = self._guarded(run, lambda: self._execute(text, values, before))
         return answer
 
     def command(self, run: Run, text: str) -> None:
@@ -121,9 +143,15 @@ class Cursor:
             with self._lock:
                 self._run = None
 
-    def _execute(self, text: str, values: Sequence[Any]) -> Answer:
+    def _execute(self, text: str, values: Sequence[Any], before: Sequence[str]) -> Answer:
         connection = self._connection
+        for setting in before:
+            self.broken = True  # for everybody else
+            connection.execute(setting)
         statement = self._statements.get(connection, text)
+        if statement is text:
+            # The temporary type stays in the cursor for as long as there is one.
+            self.broken = True
         connection.execute(statement, values) if values else connection.execute(statement)
         description = connection.description or []
         if any(column[1].id == "interval" for column in description):
@@ -157,6 +185,7 @@ class Instance:
         self._redact = redact
         self._statements = Statements()
         self.catalogue: Catalogue | None = None
+        self.definitions: Definitions | None = None
         self._cursor_setup = plan.cursor_setup
         try:
             self._root = duckdb.connect(plan.database, config=dict(plan.config))
@@ -179,6 +208,8 @@ class Instance:
         if self._plan.needs_postgres:
             self.catalogue = self.read_catalogue()
             self._cursor_setup = search_path(ALIAS, self.catalogue.schemas)
+        elif self._plan.reads_definitions:
+            self.definitions = self.read_definitions()
         for statement in self._cursor_setup:
             self._root.execute(statement)
         self._verify()
@@ -200,6 +231,14 @@ class Instance:
             # The extension's own check of its cache does not see a column that was renamed.
             cursor.execute("CALL pg_clear_cache()")
             return _read_catalogue(cursor)
+        finally:
+            cursor.close()
+
+    def read_definitions(self) -> Definitions:
+        """The tables, views and macros that are there now. Raises duckdb's errors."""
+        cursor = self._root.cursor()
+        try:
+            return Definitions.read(cursor.execute(definitions.QUERY).fetchall())
         finally:
             cursor.close()
 

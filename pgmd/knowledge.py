@@ -10,9 +10,9 @@ import datetime as dt
 
 from .cache import Cache
 from .routing.decision import Decision
-from .routing.router import Site, objection
+from .routing.router import Site, decide
 from .shape import Shapes
-from .sql import analyse
+from .sql import Statement, analyse
 
 _MOST = 4096
 
@@ -23,16 +23,20 @@ class Knowledge:
     def __init__(self, site: Site, time_zone: dt.tzinfo) -> None:
         self.site = site
         self.shapes = Shapes(time_zone, alone=not site.has_endpoint)
-        self._verdicts: Cache[str, Decision | None] = Cache(_MOST)
+        self._verdicts: Cache[str, Decision] = Cache(_MOST)
 
-    def objection(self, text: str) -> Decision | None:
-        """Why this text may never run on a replica; None when it may."""
+    def statement(self, text: str) -> Statement:
+        """The facts of a text, with the replicas' views and macros looked through."""
+        return self.site.resolve(analyse(text))
+
+    def verdict(self, text: str) -> Decision:
+        """Where this text may run, freshness aside."""
         try:
             return self._verdicts[text]
         except KeyError:
-            return self.remember(text, objection(analyse(text), self.site))
+            return self.remember(text, decide(self.statement(text), self.site))
 
-    def remember(self, text: str, verdict: Decision | None) -> Decision | None:
+    def remember(self, text: str, verdict: Decision) -> Decision:
         """Decide so from now on."""
         self._verdicts[text] = verdict
         return verdict

@@ -134,6 +134,11 @@ def uncounted(statement: Statement, rows: list[Any], cursor: Executed) -> Done:
     return Done(None, count, verb)
 
 
+def status_of_read(verb: str, count: int) -> str:
+    """The command tag with which PostgreSQL would end a read of *count* rows."""
+    return verb if verb in ("EXPLAIN", "SHOW") else f"SELECT {count}"
+
+
 def key(request: Request) -> Any:
     """What the shape of a result depends on."""
     if not request.values:

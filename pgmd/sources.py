@@ -45,6 +45,8 @@ class Plan:
     # Run on each new cursor: DuckDB starts every cursor in the default catalog.
     cursor_setup: tuple[str, ...] = ()
     live: bool = False
+    # Views and macros of the database may stand in statements; a copy holds tables only.
+    reads_definitions: bool = False
     # Run when the writer has published, to pick the newest snapshot up.
     refresh: str | None = None
     check: str = "SELECT readonly FROM duckdb_databases() WHERE database_name = current_database()"
@@ -87,6 +89,7 @@ def _motherduck(replica: Replica, time_zone: str) -> Plan:
         config,
         setup=(f"SET GLOBAL TimeZone = {literal(time_zone)}",),
         lock_down=("SET lock_configuration = true",),
+        reads_definitions=True,
         refresh=f"REFRESH DATABASE {identifier(replica.motherduck)}"
         if replica.motherduck
         else "REFRESH DATABASES",
@@ -121,6 +124,7 @@ def file_plan(
             f"ATTACH {literal(str(path))} AS {identifier(alias)} (READ_ONLY)",
         ),
         lock_down=_LOCK_DOWN,
+        reads_definitions=dialect is Dialect.DUCKDB,
         cursor_setup=search_path(alias, schemas or ["main"]),
     )
 

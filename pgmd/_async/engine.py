@@ -77,8 +77,6 @@ class AsyncEngine:
         self._tickers: list[runtime.Ticker] = []
         self._rounds_begun = 0
         self._rounds_done = 0
-        alone = endpoint is None
-        self.readable = Decision(Route.REPLICA, Reason.NO_ENDPOINT if alone else Reason.READ)
 
     # --------------------------------------------------------------------------- life cycle
 
@@ -120,7 +118,7 @@ class AsyncEngine:
         every = [replica.refresh for replica in replicas if replica.refresh is not None]
         if every:
             self._tickers.append(runtime.Ticker(min(every), self.publish, self._tick_failed))
-        if any(member.freshness.is_live for member in self.replicas.members):
+        if any(member.moves_on for member in self.replicas.members):
             self._tickers.append(
                 runtime.Ticker(_REREAD_EVERY, self.schema_changed, self._tick_failed)
             )
@@ -277,24 +275,20 @@ class AsyncEngine:
         """The facts of a statement."""
         return analyse(text)
 
-    def objection(self, text: str) -> Decision | None:
-        """Why this text may never run on a replica; None when it may."""
-        return self._knowledge.objection(text)
+    def resolved(self, text: str) -> Statement:
+        """The facts of a statement, with the replicas' views and macros looked through."""
+        return self._knowledge.statement(text)
+
+    def verdict(self, text: str) -> Decision:
+        """Where this text may run, freshness aside."""
+        return self._knowledge.verdict(text)
 
     def setback(self, text: str, error: Exception) -> Decision:
         """What a read's failure on a replica means for this text, now and later."""
-        if isinstance(error, NotBound):
-            return Decision(Route.ENDPOINT, Reason.PARAMETERS, str(error))
-        if isinstance(error, Inexact):
-            decision = Decision(Route.ENDPOINT, Reason.RESULT, str(error))
-            if not error.lasting:
-                return decision
-        elif isinstance(error, DuckError) and is_write_refusal(error):
-            decision = Decision(Route.ENDPOINT, Reason.REFUSED)
-        else:
-            return Decision(Route.ENDPOINT, Reason.FAILED, type(error).__name__)
-        self._knowledge.remember(text, decision)
-        return decision
+        reason, detail, lasting = _setback(error)
+        facts = self.verdict(text).facts
+        decision = Decision(Route.ENDPOINT, reason, detail, facts=facts)
+        return self._knowledge.remember(text, decision) if lasting else decision
 
     async def shape(self, request: Request) -> Sequence[Column] | None:
         """What the endpoint would return, where its dialect is not the replicas'.
@@ -387,12 +381,14 @@ class AsyncEngine:
         members = self.replicas.members
         # Replicas of one database have equal catalogues: keep each once.
         catalogues = {m.catalogue for m in members if m.catalogue is not None}
+        definitions = {m.definitions for m in members if m.definitions is not None}
         site = Site(
             has_endpoint=self.endpoint is not None,
             has_replicas=bool(self.settings.replicas),
             replicas_open=bool(members),
             dialect=self._profile.dialect,
             catalogues=tuple(catalogues),
+            definitions=tuple(definitions),
         )
         if self._learned is None or self._learned.site != site:
             self._learned = Knowledge(site, self._time_zone)
@@ -404,6 +400,17 @@ class AsyncEngine:
 
     def _tick_failed(self, error: Exception) -> None:
         _log.warning("background refresh failed: %s", self.redact(str(error)))
+
+
+def _setback(error: Exception) -> tuple[Reason, str, bool]:
+    """Why a replica did not answer, and whether it never will."""
+    if isinstance(error, NotBound):
+        return Reason.PARAMETERS, str(error), False
+    if isinstance(error, Inexact):
+        return Reason.RESULT, str(error), error.lasting
+    if isinstance(error, DuckError) and is_write_refusal(error):
+        return Reason.REFUSED, "", True
+    return Reason.FAILED, type(error).__name__, False
 
 
 # With no endpoint to agree with, replicas answer in their own dialect, in UTC.

@@ -35,6 +35,10 @@ class Block:
     # The position of the first write in it.
     write: int | None = None
     changed_schema: bool = False
+    # A statement in it set something that is still there after it.
+    keeps_connection: bool = False
+    # Begun by BEGIN TRANSACTION READ ONLY, and ended by COMMIT or ROLLBACK.
+    by_statement: bool = False
     ended_well: bool = False
 
 

@@ -20,6 +20,7 @@ from ..pooling import PoolState, Returned, Slot
 from ..profile import Dialect
 from ..redact import Redactor
 from ..routing.catalogue import Catalogue
+from ..routing.definitions import Definitions
 from ..routing.freshness import LIVE, Freshness
 from ..runtime import threads as runtime
 from ..sources import copy_plan, copy_statements, file_plan, open_plan
@@ -47,11 +48,17 @@ class Member:
     instance: Instance
     freshness: Freshness
     catalogue: Catalogue | None
+    definitions: Definitions | None
     copy: _Copy | None = None
 
     @property
     def name(self) -> str:
         return self.settings.name
+
+    @property
+    def moves_on(self) -> bool:
+        """Whether it shows newer tables and views without being told to."""
+        return self.freshness.is_live or self.settings.motherduck is not None
 
 
 @dataclass(slots=True)
@@ -122,11 +129,11 @@ class ReplicaSet:
         if replica.local is not None:
             since = now()
             instance = self._blocking(lambda: self._open_newest(replica))
-            return Member(replica, instance, Freshness(position, since), None)
+            return Member(replica, instance, Freshness(position, since), None, instance.definitions)
         plan = open_plan(replica, time_zone=self._place.time_zone, dialect=self._place.dialect)
         instance = self._blocking(lambda: Instance(plan, self._redact))
         freshness = Freshness(LIVE if plan.live else 0)
-        return Member(replica, instance, freshness, instance.catalogue)
+        return Member(replica, instance, freshness, instance.catalogue, instance.definitions)
 
     def _open_newest(self, replica: Replica) -> Instance:
         """An instance on the newest snapshot of a file that a local endpoint serves."""
@@ -162,7 +169,7 @@ class ReplicaSet:
                 )
                 instance = self._blocking(lambda p=plan: Instance(p, self._redact))  # type: ignore[misc]
                 copy.readers += 1
-                members.append(Member(replica, instance, freshness, catalogue, copy))
+                members.append(Member(replica, instance, freshness, catalogue, None, copy))
         except BaseException:
             for member in members:
                 _close(member)
@@ -250,19 +257,37 @@ class ReplicaSet:
         text: str,
         values: Sequence[Any],
         finish: Callable[[Answer], T],
+        before: Sequence[str] = (),
     ) -> T:
         """Run one read on a lent cursor; *finish* turns the answer into what is returned.
 
-        Both happen in the executor. Cancelling interrupts DuckDB and waits until it has stopped.
+        What *before* sets is gone with the cursor when that is given back. Both happen in the
+        executor. Cancelling interrupts DuckDB and waits until it has stopped.
         """
         return self._threads.run(
-            lambda: finish(_cursor(slot).execute(run, text, values)),
+            lambda: finish(_cursor(slot).execute(run, text, values, before)),
             lambda: interrupt(slot, run),
         )
 
     def command(self, slot: Slot[Member], run: Run, text: str) -> None:
         """Run one of pgmd's own statements on a lent cursor."""
         self._threads.run(lambda: _cursor(slot).command(run, text), lambda: interrupt(slot, run))
+
+    def begin(self, slot: Slot[Member], before: Sequence[str]) -> None:
+        """Begin a read-only transaction on a lent cursor, after the statements *before* it.
+
+        Whatever happens then, the cursor is given back by `end()` only.
+        """
+        try:
+            for setting in before:
+                self.command(slot, Run(), setting)
+            self.command(slot, Run(), "BEGIN TRANSACTION READ ONLY")
+        except BaseException:
+            # Cancelled, it may have begun all the same.
+            self.end(slot)
+            raise
+        if before and slot.cursor is not None:
+            slot.cursor.broken = True  # for everybody else
 
     def end(self, slot: Slot[Member]) -> None:
         """End the transaction on a lent cursor and give it back, whatever happens."""
@@ -301,6 +326,7 @@ class ReplicaSet:
                 self._reopen(member, position)
             elif member.settings.motherduck is not None:
                 since = self._blocking(member.instance.refresh)
+                member.definitions = self._blocking(member.instance.read_definitions)
                 member.freshness = Freshness(position, since)
 
     def _reopen(self, old: Member, position: int) -> None:
@@ -318,8 +344,13 @@ class ReplicaSet:
             self._settle(lambda m=member: self._state.retire(m))  # type: ignore[misc]
 
     def reread_catalogues(self) -> None:
-        """Look again at what the live databases hold, after their schema has changed."""
+        """Look again at what the databases hold that change by themselves.
+
+        A MotherDuck replica moves on to newer snapshots on its own.
+        """
         for member in self.members:
+            if member.settings.motherduck is not None:
+                self._reread_definitions(member)
             if member.settings.postgres is None or member.settings.mode != "live":
                 continue
             try:
@@ -328,6 +359,12 @@ class ReplicaSet:
             except DuckError as error:
                 member.freshness = _IN_DOUBT
                 _log.warning("replica %s: %s", member.name, self._redact(str(error)))
+
+    def _reread_definitions(self, member: Member) -> None:
+        try:
+            member.definitions = self._blocking(member.instance.read_definitions)
+        except DuckError as error:
+            _log.warning("replica %s: %s", member.name, self._redact(str(error)))
 
     def close(self) -> None:
         """Close every replica; waits for what still runs. Callers that wait get PoolClosed."""

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, overload
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, overload
 
 import psycopg
 from psycopg.rows import BaseRowFactory
@@ -20,14 +21,17 @@ from ..errors import RoutingError, UsageError
 from ..outcome import annotate
 from ..parity import Inexact, from_duckdb
 from ..pooling import Slot
+from ..profile import Dialect
 from ..query import Params, Query, Request, Sql
 from ..result import Result
 from ..routing.affinity import rendezvous
 from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark, Freshness
+from ..routing.ledger import Ledger
 from ..routing.router import required, stale
 from ..runtime import threads as runtime
-from ..shape import Done, NotBound, NotDescribed, uncounted
+from ..shape import Done, NotBound, NotDescribed, status_of_read, uncounted
+from ..sql import Statement
 from .blocks import Block, EndpointView, ReplicaView, Snapshot, Transaction
 from .endpoint import Pooled, unsupported_savepoint
 from .fanout import fan_out
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row", default=tuple[Any, ...])
 Other = TypeVar("Other")
+RouteName = Literal["endpoint", "replica"]
 
 _CANCEL_EVERY = 0.05
 
@@ -67,8 +72,9 @@ class Session(Generic[Row]):
         self._row_factory = row_factory
         self._busy = threading.Lock()
         self._block: Block | None = None
-        self._pinned: Pooled | None = None
-        self._pin_reason = ""
+        # What a statement has set stays with the connection, so that is kept to the end.
+        self._kept: Pooled | None = None
+        self._ledger = Ledger()
         self._running: tuple[Slot[Member], Run] | Pooled | None = None
         self._cancelling = threading.Lock()
         self._closed = False
@@ -76,7 +82,9 @@ class Session(Generic[Row]):
     # ------------------------------------------------------------------------------ public
 
     @overload
-    def execute(self, query: Sql, params: Params | None = None) -> Result[Row]: ...
+    def execute(
+        self, query: Sql, params: Params | None = None, *, route: RouteName | None = None
+    ) -> Result[Row]: ...
 
     @overload
     def execute(
@@ -85,6 +93,7 @@ class Session(Generic[Row]):
         params: Params | None = None,
         *,
         row_factory: BaseRowFactory[Other],
+        route: RouteName | None = None,
     ) -> Result[Other]: ...
 
     def execute(
@@ -93,15 +102,18 @@ class Session(Generic[Row]):
         params: Params | None = None,
         *,
         row_factory: BaseRowFactory[Any] | None = None,
+        route: RouteName | None = None,
     ) -> Result[Any]:
         """Run one statement where it may run, and fetch its complete result.
 
         Inside `transaction()` or `snapshot()` it takes part in that. Placeholders and parameters
-        are psycopg's. Raises psycopg's classes whichever side ran it, each with `outcome` and
-        `retryable`; `UsageError` when the session is closed or in use elsewhere. Cancelling stops
-        the statement on its side and leaves the session usable.
+        are psycopg's. *route* says where, as a leading comment `/*+ pgmd: endpoint */` does; what
+        may not run on a "replica" is refused there with `RoutingError`. Raises psycopg's classes
+        whichever side ran it, each with `outcome` and `retryable`; `UsageError` when the session
+        is closed or in use elsewhere. Cancelling stops the statement on its side and leaves the
+        session usable.
         """
-        return self.run(query, params, row_factory)
+        return self.run(query, params, row_factory, _route_called(route))
 
     def run(
         self,
@@ -115,6 +127,10 @@ class Session(Generic[Row]):
         try:
             request = Request.read(query, params, row_factory or self._row_factory)
             decision = self._place(request, asked)
+            if decision.reason is Reason.SNAPSHOT:
+                answer = self._control_snapshot(request, decision)
+                if answer is not None:
+                    return answer
             if decision.route is Route.REPLICA:
                 result = self._on_replica(request, decision, asked)
                 if isinstance(result, Result):
@@ -193,7 +209,7 @@ class Session(Generic[Row]):
             raise unsupported_savepoint(self._engine.profile)
         if self._engine.endpoint is None:
             raise UsageError("a transaction() needs an endpoint, and this engine has no endpoint")
-        block = outer or Block(connection=self._pinned or self._engine.lend())
+        block = outer or Block(connection=self._kept or self._engine.lend())
         self._block = block
         try:
             with self._committed(block):
@@ -213,8 +229,8 @@ class Session(Generic[Row]):
         self._check_open()
         if self._block is not None:
             raise UsageError("a snapshot() cannot start inside a transaction() or snapshot()")
-        if self._pinned is not None:
-            raise UsageError(f"a snapshot() needs a session that is not pinned: {self._pin_reason}")
+        if self._ledger.pin:
+            raise UsageError(f"a snapshot() needs a session that is not pinned: {self._ledger.pin}")
         block = self._block = self._open_snapshot()
         try:
             yield Snapshot(self, block)
@@ -227,9 +243,14 @@ class Session(Generic[Row]):
         if self._closed:
             return
         self._closed = True
-        pinned, self._pinned = self._pinned, None
-        if pinned is not None:
-            self._engine.give_back(pinned, discard=True)
+        block, self._block = self._block, None
+        kept, self._kept = self._kept, None
+        try:
+            if block is not None and block.by_statement:
+                self._end_snapshot(block)
+        finally:
+            if kept is not None:
+                self._engine.give_back(kept, discard=True)
 
     def __enter__(self) -> Self:
         self._check_open()
@@ -256,10 +277,10 @@ class Session(Generic[Row]):
         decision = self._held(request)
         if decision is None:
             if asked is Route.ENDPOINT:
-                decision = Decision(Route.ENDPOINT, Reason.ASKED)
+                decision = self._stays(request, Reason.ASKED)
             else:
                 decision = self._route(request)
-        if asked is Route.REPLICA and decision.route is Route.ENDPOINT:
+        if asked is not None and asked is not decision.route:
             raise _refusal(decision)
         if decision.route is Route.ENDPOINT and self._engine.endpoint is None:
             raise _refusal(decision)
@@ -271,31 +292,36 @@ class Session(Generic[Row]):
         if block is not None and block.is_snapshot:
             return self._in_snapshot(block, request)
         if block is not None:
-            return Decision(Route.ENDPOINT, Reason.TRANSACTION)
-        if self._pinned is not None:
-            return Decision(Route.ENDPOINT, Reason.PINNED, self._pin_reason)
+            return self._stays(request, Reason.TRANSACTION)
+        if self._ledger.pin:
+            return self._stays(request, Reason.PINNED, self._ledger.pin)
         return None
 
+    def _stays(self, request: Request, reason: Reason, detail: str = "") -> Decision:
+        facts = self._engine.analyse(request.text).facts
+        return Decision(Route.ENDPOINT, reason, detail, facts=facts)
+
     def _in_snapshot(self, block: Block, request: Request) -> Decision:
-        statement = self._engine.analyse(request.text)
-        if not statement.is_read:
-            raise _refusal(Decision(Route.ENDPOINT, Reason.NOT_A_READ, statement.why))
+        statement, verdict = self._engine.resolved(request.text), self._engine.verdict(request.text)
+        ends = block.by_statement and statement.ends_transaction
+        if not (ends or statement.is_read):
+            raise _refusal(self._stays(request, Reason.NOT_A_READ, statement.why))
         if block.slot is None:
-            return Decision(Route.ENDPOINT, Reason.SNAPSHOT)
-        objection = self._engine.objection(request.text)
-        if objection is not None:
-            raise _refusal(objection)
-        return _on(block.slot.replica, Reason.SNAPSHOT, block.slot.replica.freshness)
+            return self._stays(request, Reason.SNAPSHOT)
+        if not ends and verdict.route is Route.ENDPOINT:
+            raise _refusal(verdict)
+        return _on(block.slot.replica, replace(verdict, reason=Reason.SNAPSHOT))
 
     def _route(self, request: Request) -> Decision:
-        objection = self._engine.objection(request.text)
-        if objection is not None:
-            return objection
+        verdict = self._engine.verdict(request.text)
+        if verdict.route is Route.ENDPOINT:
+            return verdict
         accepts, members = self._accepts(), self._engine.members
         if any(map(accepts, members)):
-            return self._engine.readable
+            return verdict
         moment = now()
-        return stale(self._consistency, (m.freshness.staleness(moment) for m in members))
+        ages = (member.freshness.staleness(moment) for member in members)
+        return stale(self._consistency, ages, verdict.facts)
 
     def _accepts(self) -> Any:
         """A test whether a replica has seen what this session must see."""
@@ -310,12 +336,12 @@ class Session(Generic[Row]):
         statement = engine.analyse(request.text)
         if not statement.is_read:
             engine.check_sendable(statement)
-        connection = block.connection if block is not None else self._pinned
+        connection = block.connection if block is not None else self._kept
         lent = connection is None
         began = now()
         if connection is None:
             connection = engine.lend()
-        write = None if statement.is_read else self._begin_write(block)
+        write = self._begin_write(block) if statement.may_write else None
         self._running = connection
         executed = False
         try:
@@ -323,8 +349,8 @@ class Session(Generic[Row]):
             executed = True
             # A cursor without a result set has no row number.
             rows = cursor.fetchall() if cursor.rownumber is not None else None
-            if lent and statement.pins:
-                self._pinned, self._pin_reason = connection, statement.why
+            if statement.pins:
+                self._note(statement, block, connection)
             done = Done(rows, cursor.rowcount, cursor.statusmessage)
             if rows is not None and not statement.is_read:
                 done = uncounted(statement, rows, cursor)
@@ -351,9 +377,10 @@ class Session(Generic[Row]):
                 self._running = None
             if write is not None:
                 engine.log.finish(write)
-            # What was read may include every write that has started, acknowledged or not.
-            self._seen = max(self._seen, engine.log.started)
-            if lent and connection is not self._pinned:
+            if not statement.setting:
+                # What was read may include every write that has started, acknowledged or not.
+                self._seen = max(self._seen, engine.log.started)
+            if lent and connection is not self._kept:
                 engine.give_back(connection, discard=statement.pins)
         if statement.changes_schema:
             self._schema_changed(block)
@@ -374,6 +401,16 @@ class Session(Generic[Row]):
             # In flight until the transaction has ended.
             block.write = self._engine.log.begin()
         return None
+
+    def _note(self, statement: Statement, block: Block | None, connection: Pooled) -> None:
+        """Remember what a statement has set, and on which connection."""
+        if block is None:
+            self._kept = connection
+            replays = self._engine.dialect is Dialect.DUCKDB
+            self._ledger = self._ledger.after(statement, replays=replays)
+        elif statement.outlives_transaction:
+            block.keeps_connection = True
+            self._ledger = self._ledger.after(statement, replays=False)
 
     def _schema_changed(self, block: Block | None) -> None:
         if block is not None:
@@ -399,7 +436,12 @@ class Session(Generic[Row]):
             self._running = (slot, run)
             found = slot.replica.freshness
             loaded = engine.replicas.execute(
-                slot, run, request.text, values, lambda answer: engine.load(request, answer, shape)
+                slot,
+                run,
+                request.text,
+                values,
+                lambda answer: engine.load(request, answer, shape),
+                () if self._block is not None else self._ledger.replay,
             )
         except Interrupted as error:
             raise from_duckdb(error, engine.redact) from None
@@ -412,7 +454,7 @@ class Session(Generic[Row]):
         # It may have moved on meanwhile, and a live one shows what the endpoint would show.
         shown = slot.replica.freshness
         self._seen = max(self._seen, engine.log.started if shown.is_live else int(shown.position))
-        done = _on(slot.replica, decision.reason, found)
+        done = _on(slot.replica, decision, found)
         engine.count(done)
         return Result(
             loaded.rows,
@@ -420,7 +462,7 @@ class Session(Generic[Row]):
             done,
             seconds=now() - began,
             rowcount=len(loaded.rows),
-            statusmessage=f"SELECT {len(loaded.rows)}",
+            statusmessage=status_of_read(engine.analyse(request.text).verb, len(loaded.rows)),
             row_factory=request.row_factory,
         )
 
@@ -470,7 +512,9 @@ class Session(Generic[Row]):
         if block.write is not None:
             engine.log.finish(block.write)
         self._seen = max(self._seen, engine.log.started)
-        if block.connection is not None and block.connection is not self._pinned:
+        if block.keeps_connection and block.connection is not None and not block.connection.closed:
+            self._kept = block.connection
+        if block.connection is not None and block.connection is not self._kept:
             # An endpoint that cannot tell its transaction status cannot tell that one is open.
             trusted = block.ended_well or engine.profile.reports_transactions
             engine.give_back(block.connection, discard=not trusted)
@@ -481,22 +525,44 @@ class Session(Generic[Row]):
         slot = self._borrow() if self._engine.members else None
         if slot is None:
             return self._open_endpoint_snapshot()
-        try:
-            self._engine.replicas.command(slot, Run(), "BEGIN TRANSACTION READ ONLY")
-        except BaseException:
-            # Cancelled, it may have begun all the same.
-            self._engine.replicas.end(slot)
-            raise
+        self._engine.replicas.begin(slot, self._ledger.replay)
         return Block(slot=slot, is_snapshot=True)
 
     def _open_endpoint_snapshot(self) -> Block:
-        connection = self._engine.lend()
+        block = Block(connection=self._kept or self._engine.lend(), is_snapshot=True)
+        assert block.connection is not None
         try:
-            connection.execute(self._engine.profile.begin_snapshot)
+            block.connection.execute(self._engine.profile.begin_snapshot)
         except BaseException:
-            self._engine.give_back(connection, discard=True)
+            if block.connection is not self._kept:
+                self._engine.give_back(block.connection, discard=True)
             raise
-        return Block(connection=connection, is_snapshot=True)
+        return block
+
+    def _control_snapshot(self, request: Request, decision: Decision) -> Result[Any] | None:
+        """Begin or end a snapshot by statement; None for what runs in one."""
+        statement = self._engine.analyse(request.text)
+        block, began = self._block, now()
+        if statement.begins_snapshot and block is None:
+            block = self._block = self._open_snapshot()
+            block.by_statement = True
+        elif statement.ends_transaction and block is not None and block.by_statement:
+            self._block = None
+            self._end_snapshot(block)
+        else:
+            return None
+        if block.slot is not None:
+            decision = _on(block.slot.replica, decision)
+        self._engine.count(decision)
+        return Result(
+            None,
+            (),
+            decision,
+            seconds=now() - began,
+            rowcount=-1,
+            statusmessage=statement.verb,
+            row_factory=request.row_factory,
+        )
 
     def _end_snapshot(self, block: Block) -> None:
         if block.slot is not None:
@@ -514,7 +580,7 @@ class Session(Generic[Row]):
         self._check_open()
         if concurrency < 1:
             raise UsageError(f"concurrency={concurrency}: must be at least 1")
-        if self._block is not None or self._pinned is not None:
+        if self._block is not None or self._kept is not None:
             raise UsageError(
                 "map() and gather() use many connections: they cannot run inside transaction() "
                 "or snapshot(), nor in a session that an earlier statement pinned"
@@ -553,13 +619,27 @@ class Session(Generic[Row]):
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "in use" if self._busy.locked() else "idle"
-        pinned = f", pinned by {self._pin_reason}" if self._pinned is not None else ""
+        pinned = f", pinned by {self._ledger.pin}" if self._ledger.pin else ""
         return f"<{type(self).__name__} {state}, seen {self._seen}{pinned}>"
 
 
-def _on(member: Member, reason: Reason, freshness: Freshness) -> Decision:
-    staleness = freshness.staleness(now())
-    return Decision(Route.REPLICA, reason, replica=member.name, staleness=staleness)
+def _on(member: Member, decision: Decision, shown: Freshness | None = None) -> Decision:
+    """*decision*, carried out by a replica that showed this."""
+    staleness = (shown or member.freshness).staleness(now())
+    return Decision(
+        Route.REPLICA,
+        decision.reason,
+        replica=member.name,
+        staleness=staleness,
+        facts=decision.facts,
+    )
+
+
+def _route_called(name: str | None) -> Route | None:
+    try:
+        return Route(name) if name is not None else None
+    except ValueError:
+        raise UsageError(f"route={name!r}: expected 'endpoint' or 'replica'") from None
 
 
 def _refusal(decision: Decision) -> RoutingError:

@@ -28,6 +28,8 @@ SLICE = 2048
 _MOST_TEXTS = 512
 _COUNT = ("BIGINT", "Count")
 _SUCCESS = ("BOOLEAN", "Success")
+# PostgreSQL tells no number of rows for these.
+_UNCOUNTED = ("EXPLAIN", "SHOW")
 # With these, DuckDB's own result reaches the client, see Quirks.count_rows.
 _COUNTED = frozenset({"update", "set", "drop", "comment"})
 _ROWLESS = ([_COUNT], [_SUCCESS])
@@ -91,6 +93,8 @@ class Answer:
     def tag(self) -> str:
         """What CommandComplete says."""
         count = self.fetched if self.columns is not None and self._count is None else self._count
+        if self._tag in _UNCOUNTED:
+            return self._tag
         return self._tag if count is None else f"{self._tag} {count}"
 
 

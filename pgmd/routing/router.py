@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from ..config import Consistency
 from ..profile import Dialect
-from ..sql import Statement
+from ..sql import Fact, Statement
 from .catalogue import Catalogue
 from .decision import Decision, Reason, Route
+from .definitions import Definitions
 from .freshness import LIVE
+
+HINT = "endpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,24 @@ class Site:
     # The endpoint's; replicas always speak DuckDB's.
     dialect: Dialect
     catalogues: tuple[Catalogue, ...] = ()
+    definitions: tuple[Definitions, ...] = ()
+
+    def resolve(self, statement: Statement) -> Statement:
+        """*statement* with its views and macros looked through, in each of the replicas."""
+        for definitions in self.definitions:
+            statement = definitions.resolve(statement)
+        return statement
+
+
+def decide(statement: Statement, site: Site) -> Decision:
+    """Where *site* may run this text, freshness aside. *statement* is resolved already."""
+    if statement.begins_snapshot and site.replicas_open and site.dialect is Dialect.DUCKDB:
+        return Decision(Route.REPLICA, Reason.SNAPSHOT, facts=statement.facts)
+    found = objection(statement, site)
+    if found is not None:
+        return found
+    reason = Reason.READ if site.has_endpoint else Reason.NO_ENDPOINT
+    return Decision(Route.REPLICA, reason, facts=statement.facts)
 
 
 def objection(statement: Statement, site: Site) -> Decision | None:
@@ -30,45 +51,56 @@ def objection(statement: Statement, site: Site) -> Decision | None:
     for rule in _RULES:
         found = rule(statement, site)
         if found is not None:
-            return found
+            reason, detail = found
+            return Decision(Route.ENDPOINT, reason, detail, facts=statement.facts)
     return None
 
 
-def _no_replicas(_: Statement, site: Site) -> Decision | None:
+# What a rule objects with, and the detail of it.
+_Objection = tuple[Reason, str] | None
+
+
+def _asked(statement: Statement, _: Site) -> _Objection:
+    if not statement.hint:
+        return None
+    known = statement.hint == HINT
+    note = "" if known else f", which is not known: only {HINT!r} is"
+    return Reason.ASKED, f"/*+ pgmd: {statement.hint[:40]} */{note}"
+
+
+def _not_a_read(statement: Statement, _: Site) -> _Objection:
+    return None if statement.is_read else (Reason.NOT_A_READ, statement.why)
+
+
+def _no_replicas(_: Statement, site: Site) -> _Objection:
     if site.replicas_open:
         return None
-    return _endpoint(Reason.REPLICAS_DOWN if site.has_replicas else Reason.NO_REPLICAS)
+    return (Reason.REPLICAS_DOWN if site.has_replicas else Reason.NO_REPLICAS), ""
 
 
-def _not_a_read(statement: Statement, _: Site) -> Decision | None:
-    return None if statement.is_read else _endpoint(Reason.NOT_A_READ, statement.why)
-
-
-def _dialect(statement: Statement, site: Site) -> Decision | None:
-    if site.dialect is Dialect.DUCKDB or not statement.unportable:
+def _dialect(statement: Statement, site: Site) -> _Objection:
+    if site.dialect is Dialect.DUCKDB:
         return None
-    return _endpoint(Reason.DIALECT, statement.unportable)
+    unportable = statement.unportable
+    return (Reason.DIALECT, unportable) if unportable else None
 
 
-def _catalogue(statement: Statement, site: Site) -> Decision | None:
+def _catalogue(statement: Statement, site: Site) -> _Objection:
     for catalogue in site.catalogues:
         column = catalogue.objection(statement)
         if column:
-            return _endpoint(Reason.CATALOGUE, column)
+            return Reason.CATALOGUE, column
     return None
 
 
 # What can never be true of a read comes first; with no endpoint there is only one dialect.
-_RULES: tuple[Callable[[Statement, Site], Decision | None], ...] = (
+_RULES: tuple[Callable[[Statement, Site], _Objection], ...] = (
     _not_a_read,
+    _asked,
     _no_replicas,
     _dialect,
     _catalogue,
 )
-
-
-def _endpoint(reason: Reason, detail: str = "") -> Decision:
-    return Decision(Route.ENDPOINT, reason, detail)
 
 
 def required(consistency: Consistency, seen: int, started: int) -> float:
@@ -80,9 +112,10 @@ def required(consistency: Consistency, seen: int, started: int) -> float:
     return LIVE if consistency == "strong" else 0
 
 
-def stale(consistency: Consistency, staleness: Iterable[float | None]) -> Decision:
+def stale(consistency: Consistency, staleness: Iterable[float | None], facts: Fact) -> Decision:
     """No replica is fresh enough; *staleness* is what they have to offer, in seconds."""
     if consistency == "strong":
-        return _endpoint(Reason.STRONG)
+        return Decision(Route.ENDPOINT, Reason.STRONG, facts=facts)
     known = [seconds for seconds in staleness if seconds is not None]
-    return _endpoint(Reason.STALE, f"the freshest is {min(known):.1f} s old" if known else "")
+    detail = f"the freshest is {min(known):.1f} s old" if known else ""
+    return Decision(Route.ENDPOINT, Reason.STALE, detail, facts=facts)

@@ -15,8 +15,14 @@ class Fact(enum.Flag):
     READS = enum.auto()
     WRITES = enum.auto()
     DDL = enum.auto()  # always with WRITES
-    TRANSACTION = enum.auto()
-    SESSION = enum.auto()  # changes or asks for the state of one connection
+    TRANSACTION = enum.auto()  # begins or ends one, or a part of one
+    SESSION = enum.auto()  # changes the state of its connection, or depends on what it did before
+    TEMPORARY = enum.auto()  # names or makes an object that only its connection has
+    ASKS_SESSION = enum.auto()  # asks about the server or the connection: no two need agree
+    LOCAL_FILES = enum.auto()  # of whatever machine runs it
+    REMOTE_FILES = enum.auto()
+    EXTERNAL = enum.auto()  # acts outside of the tables: logs, checkpoints, other systems
+    VOLATILE = enum.auto()  # another answer each time, wherever it runs
     SEVERAL = enum.auto()
     EMPTY = enum.auto()
     UNKNOWN = enum.auto()
@@ -27,36 +33,53 @@ def _words(text: str) -> frozenset[str]:
 
 
 READ = Fact.READS
+VOLATILE_READ = Fact.READS | Fact.VOLATILE
 WRITE = Fact.WRITES
 DDL = Fact.WRITES | Fact.DDL
 SESSION = Fact.SESSION
+TEMPORARY = Fact.TEMPORARY
+TRANSACTION = Fact.TRANSACTION
+ASKS = Fact.READS | Fact.ASKS_SESSION
+LOCAL_FILES = Fact.READS | Fact.LOCAL_FILES
+REMOTE_FILES = Fact.READS | Fact.REMOTE_FILES
+EXTERNAL = Fact.READS | Fact.EXTERNAL
 DOUBT = Fact.READS | Fact.UNKNOWN
+# Whoever did it needs the same connection for what comes next.
+PINNING = Fact.SESSION | Fact.TEMPORARY | Fact.TRANSACTION
 
 # --- the first word of a statement -------------------------------------------------------------
 
-READ_HEADS = _words("select with from values table")
+READ_HEADS = _words("select with from values table pivot unpivot pivot_wider pivot_longer")
+# Before another statement or a table: it is the other that counts.
+EXPLAIN = "explain"
+DESCRIBE_HEADS = _words("describe desc summarize")
+SHOW = "show"
+PRAGMA = "pragma"
+# Of one table, and of the tables in the search path: the same on every side. (Unlike the paths of
+# database_list, the DuckDB that `version` tells, or the layout of a file in storage_info.)
+PURE_PRAGMAS = _words("table_info show_tables")
+EXPLAIN_OPTIONS = _words("analyze analyse format")
+# SHOW and DESCRIBE of these ask for what a connection has attached or set.
+SHOWN_OF_SESSION = _words("databases schemas all variables settings")
 
 HEADS: dict[str, Fact] = {
     **dict.fromkeys(_words("insert update delete merge truncate replace upsert"), WRITE),
     # Files on one side or the other, or a protocol of its own; never a plain read.
-    **dict.fromkeys(_words("copy export"), WRITE),
+    **dict.fromkeys(_words("copy export"), WRITE | Fact.LOCAL_FILES),
     # No rows change, but they are meant for the writer.
     **dict.fromkeys(_words("checkpoint vacuum analyze analyse reindex cluster"), WRITE),
     **dict.fromkeys(_words("notify refresh"), WRITE),
     **dict.fromkeys(_words("create alter drop comment grant revoke reassign security"), DDL),
-    "import": DDL,
+    "import": DDL | Fact.LOCAL_FILES,
     **dict.fromkeys(
         _words("begin start commit end rollback abort savepoint release"), Fact.TRANSACTION
     ),
     # LOCK holds until the end of the transaction.
     "lock": Fact.TRANSACTION,
-    **dict.fromkeys(_words("set reset use attach detach discard load pragma"), SESSION),
+    **dict.fromkeys(_words("set reset use attach detach discard pragma"), SESSION),
+    **dict.fromkeys(_words("load install"), SESSION | Fact.EXTERNAL),
     **dict.fromkeys(_words("prepare execute deallocate listen unlisten"), SESSION),
     **dict.fromkeys(_words("declare fetch move close"), SESSION),
-    # Reads in most cases, not yet told apart from the others: EXPLAIN ANALYZE runs its statement,
-    # SHOW asks for settings, PIVOT creates a type.
-    **dict.fromkeys(_words("explain describe desc show summarize pivot unpivot"), DOUBT),
-    **dict.fromkeys(_words("pivot_wider pivot_longer"), DOUBT),
 }
 
 # --- words that end a confirmed read wherever they stand unquoted ------------------------------
@@ -71,19 +94,20 @@ DOUBTFUL_WORDS: dict[str, Fact] = {
     ),
     **dict.fromkeys(_words("execute prepare deallocate grant revoke pragma"), DOUBT),
     # As the head of a parenthesis or a CTE.
-    **dict.fromkeys(_words("show describe desc summarize explain pivot unpivot"), DOUBT),
-    **dict.fromkeys(_words("pivot_wider pivot_longer"), DOUBT),
-    # Another answer each time.
-    **dict.fromkeys(_words("tablesample sample"), DOUBT),
+    **dict.fromkeys(_words("show explain"), DOUBT),
+    # Another answer each time, but with REPEATABLE one that depends on how a file is laid out.
+    **dict.fromkeys(_words("tablesample sample"), VOLATILE_READ),
+    "repeatable": DOUBT,
 }
-del DOUBTFUL_WORDS["desc"]  # ORDER BY a DESC
+SAMPLE_WORDS = _words("tablesample sample")
 
 # SELECT ... FOR UPDATE is found by its UPDATE.
 LOCKING = _words("share no key update")
-TEMPORARY = _words("temp temporary pg_temp")
+TEMPORARY_WORDS = _words("temp temporary pg_temp")
 
 # --- names that ask about the server or the session, quoted or not -----------------------------
 
+# They list what is there: each side has something else attached besides the database.
 SYSTEM_PREFIXES = (
     "pg_",
     "duckdb_",
@@ -93,11 +117,15 @@ SYSTEM_PREFIXES = (
     "information_schema",
 )
 
+# Each side reads its own clock, in the same time zone.
+CLOCK_NAMES = _words(
+    "current_date current_time current_timestamp localtime localtimestamp get_current_time"
+    " get_current_timestamp"
+)
 SESSION_NAMES = _words(
     # DuckDB calls a function for these even without parentheses, and even when quoted.
     "current_user session_user user system_user current_role current_schema current_schemas"
-    " current_catalog current_database current_date current_time current_timestamp localtime"
-    " localtimestamp get_current_time get_current_timestamp"
+    " current_catalog current_database"
     # 'name'::regclass looks a name up in the search path.
     " regclass regproc regprocedure regoper regoperator regtype regrole regnamespace regconfig"
     " regdictionary regcollation"
@@ -107,13 +135,55 @@ SESSION_NAMES = _words(
 
 # --- functions ---------------------------------------------------------------------------------
 
-# Called in a SELECT these do more than a doubt would say. Any function in neither table is a
-# doubt: a macro or an extension may do anything.
+# Called in a SELECT these make it no confirmed read. Any function that stands nowhere here is a
+# macro that has to be looked through, or one of an extension, which may do anything.
+FILE_CALLS = _words(
+    "glob read_blob read_csv read_csv_auto read_duckdb read_json read_json_auto read_json_objects"
+    " read_json_objects_auto read_ndjson read_ndjson_auto read_ndjson_objects read_parquet"
+    " read_single_csv_file read_single_json_file read_single_parquet_file read_text"
+    " parquet_bloom_probe parquet_file_metadata parquet_full_metadata parquet_kv_metadata"
+    " parquet_metadata parquet_scan parquet_schema sniff_csv"
+)
 DOUBTFUL_CALLS: dict[str, Fact] = {
     **dict.fromkeys(_words("nextval setval"), READ | WRITE),
-    **dict.fromkeys(_words("set_config setseed currval lastval getvariable"), READ | SESSION),
+    **dict.fromkeys(_words("set_config setseed currval lastval"), READ | SESSION),
+    **dict.fromkeys(
+        _words(
+            "checkpoint force_checkpoint write_log enable_logging disable_logging"
+            " truncate_duckdb_logs enable_profiling disable_profiling postgres_execute"
+            " mysql_execute prompt embedding create_external_resource"
+            " deregister_external_resource destroy_external_resource register_external_resource"
+            " register_external_resource_type"
+        ),
+        EXTERNAL,
+    ),
+    **dict.fromkeys(
+        _words(
+            "current_setting current_query current_query_id current_connection_id"
+            " current_transaction_id txid_current version in_search_path get_block_size"
+            " inet_client_addr inet_client_port inet_server_addr inet_server_port"
+            " pragma_collations pragma_database_size pragma_metadata_info pragma_platform"
+            " pragma_show pragma_storage_info pragma_table_info pragma_user_agent pragma_version"
+            " summary stats vector_type which_secret"
+        ),
+        ASKS,
+    ),
+    # They run or scan what stands in a text or in the memory of the calling program.
+    **dict.fromkeys(
+        _words(
+            "query json_execute_serialized_sql arrow_scan arrow_scan_dumb pandas_scan"
+            " python_arrow_scan python_map_function seq_scan"
+        ),
+        DOUBT,
+    ),
+    # The hash differs between versions, the others are for tests and for the engine itself.
+    **dict.fromkeys(_words("hash test_all_types test_vector_types icu_calendar_names"), DOUBT),
 }
+# The name of a table stands in a text: nothing says whether it is a view, and what that does.
+NAMING_CALLS = _words("query_table")
 SESSION_CALL_PREFIXES = ("pg_advisory_", "pg_try_advisory_")
+# Within such a name: what it does ends with the transaction.
+TRANSACTION_CALL = "_xact_"
 
 # Pure, deterministic, and the same in every session. Left out on purpose: age(x) and ago(x) look
 # at the clock, histogram(...) and query(...) read a table named in a string, hash() differs
@@ -131,6 +201,7 @@ WINDOW_FUNCTIONS = _words(
     "cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank"
     " rank_dense row_number"
 )
+BIT_FUNCTIONS = _words("bit_position bitstring get_bit set_bit")
 NUMBER_FUNCTIONS = _words(
     "abs acos acosh add asin asinh atan atan2 atanh bit_count cbrt ceil ceiling cos cosh cot"
     " degrees divide even exp factorial fdiv floor fmod gamma gcd greatest"
@@ -149,7 +220,8 @@ STRING_FUNCTIONS = _words(
     " right right_grapheme rpad rtrim sha1 sha256 split split_part starts_with str_split"
     " str_split_regex string_split string_split_regex string_to_array strip_accents strlen strpos"
     " substr substring_grapheme suffix to_base to_base64 to_binary to_hex translate ucase"
-    " unbin unhex unicode upper url_decode url_encode"
+    " unbin unhex unicode upper url_decode url_encode formatreadabledecimalsize"
+    " formatreadablesize md5_number md5_number_lower md5_number_upper"
 )
 DATE_FUNCTIONS = _words(
     "century date_add date_diff date_part date_sub date_trunc datediff datepart datesub datetrunc"
@@ -158,7 +230,9 @@ DATE_FUNCTIONS = _words(
     " microsecond millennium millisecond minute month monthname nanosecond quarter second strftime"
     " strptime time_bucket timezone to_centuries to_days to_decades to_hours to_microseconds"
     " to_millennia to_milliseconds to_minutes to_months to_quarters to_seconds to_timestamp"
-    " to_weeks to_years try_strptime week weekday weekofyear year yearweek"
+    " to_weeks to_years try_strptime week weekday weekofyear year yearweek make_timestamp_ms"
+    " make_timestamp_ns make_timestamptz normalized_interval timezone_hour timezone_minute"
+    " uuid_extract_timestamp uuid_extract_version"
 )
 NESTED_FUNCTIONS = _words(
     "apply array_append array_cat array_concat array_contains array_distinct array_extract"
@@ -177,19 +251,53 @@ NESTED_FUNCTIONS = _words(
     " map_entries map_extract map_extract_value map_from_entries map_keys map_values reduce"
     " row_to_json struct_concat struct_contains struct_extract struct_insert struct_keys"
     " struct_pack struct_update struct_values to_json"
+    " aggregate array_aggr array_aggregate array_apply array_cosine_distance"
+    " array_cosine_similarity array_cross_product array_distance array_dot_product array_grade_up"
+    " array_inner_product array_negative_dot_product array_negative_inner_product array_pop_back"
+    " array_pop_front array_push_back array_push_front array_reduce array_resize"
+    " array_reverse_sort array_select array_to_json array_where array_zip from_json"
+    " from_json_strict json_group_structure json_transform_strict list_aggr"
+    " list_approx_count_distinct list_bit_and list_bit_or list_bit_xor list_bool_and list_bool_or"
+    " list_cosine_distance list_cosine_similarity list_distance list_dot_product list_entropy"
+    " list_grade_up list_histogram list_inner_product list_kurtosis list_kurtosis_pop list_mad"
+    " list_mode list_negative_dot_product list_negative_inner_product list_sem list_skewness"
+    " list_stddev_pop list_stddev_samp list_string_agg list_var_pop list_var_samp grade_up"
+    " map_contains_entry map_contains_value struct_extract_at struct_has struct_indexof"
+    " struct_position union_extract union_tag union_value"
 )
-OTHER_FUNCTIONS = _words("nullif typeof")
-TABLE_FUNCTIONS = _words("generate_series json_each json_tree range unnest")
+# getvariable: what a session has set is set on the replica too, or the session stays away.
+OTHER_FUNCTIONS = _words(
+    "enum_code enum_first enum_last enum_range enum_range_boundary getvariable nullif typeof"
+)
+# Volatile and without any effect. (pg_sleep sleeps, error fails.)
+VOLATILE_FUNCTIONS = _words(
+    "random uuid gen_random_uuid uuidv4 uuidv7 now today transaction_timestamp current_localtime"
+    " current_localtimestamp age ago sleep_ms pg_sleep error"
+    # differ between two runs over the same rows
+    " approx_quantile reservoir_quantile approx_top_k"
+) | (CLOCK_NAMES & _words("get_current_time get_current_timestamp"))
+# Each with the reason why a replica may run it. `tests/unit/test_statement.py` wants every table
+# function of DuckDB here or among those above that are not for a replica.
+TABLE_FUNCTIONS: dict[str, str] = {
+    "generate_series": "numbers from its arguments",
+    "range": "numbers from its arguments",
+    "repeat": "copies of its argument",
+    "repeat_row": "copies of its arguments",
+    "unnest": "the elements of its argument",
+    "json_each": "the elements of its argument",
+    "json_tree": "the elements of its argument",
+}
 
 FUNCTIONS = (
     AGGREGATES
     | WINDOW_FUNCTIONS
+    | BIT_FUNCTIONS
     | NUMBER_FUNCTIONS
     | STRING_FUNCTIONS
     | DATE_FUNCTIONS
     | NESTED_FUNCTIONS
     | OTHER_FUNCTIONS
-    | TABLE_FUNCTIONS
+    | TABLE_FUNCTIONS.keys()
 )
 
 # DuckDB's reserved words: never names unless quoted.
@@ -224,6 +332,15 @@ CLAUSE_END = _words(
     " fetch"
 )
 FROM_POSITION = _words("from join lateral")
+PIVOTS = _words("pivot unpivot pivot_wider pivot_longer")
+
+# --- what a session sets and a replica's cursor can be told, too -------------------------------
+
+PATH_SETTINGS = _words("schema search_path")
+CONSTANT_WORDS = _words(
+    "null true false date timestamp interval integer int bigint smallint varchar text double"
+    " boolean decimal float"
+)
 
 # Endings of names that DuckDB may take for a file, with or without quotes: FROM data.csv
 FILE_SUFFIXES = _words(
@@ -232,6 +349,21 @@ FILE_SUFFIXES = _words(
     " zstd"
 )
 PATH_CHARACTERS = frozenset("/\\:*?[]{}~%")
+REMOTE_SCHEMES = (
+    "http:",
+    "https:",
+    "s3:",
+    "s3a:",
+    "s3n:",
+    "gs:",
+    "gcs:",
+    "r2:",
+    "hf:",
+    "az:",
+    "azure:",
+    "abfss:",
+    "hdfs:",
+)
 
 # --- what depends on the order of text ---------------------------------------------------------
 

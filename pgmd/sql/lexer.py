@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import enum
 import re
+import string
+from bisect import bisect
+from collections.abc import Iterator
+from itertools import accumulate, repeat
 from typing import NamedTuple
 
 import duckdb
@@ -29,8 +33,7 @@ class Kind(enum.Enum):
     OPERATOR = "operator"  # and punctuation
 
 
-_WORD, _QUOTED, _STRING = Kind.WORD, Kind.QUOTED, Kind.STRING
-_NUMBER, _PARAMETER, _OPERATOR = Kind.NUMBER, Kind.PARAMETER, Kind.OPERATOR
+_WORD, _QUOTED, _OPERATOR = Kind.WORD, Kind.QUOTED, Kind.OPERATOR
 
 
 class Token(NamedTuple):
@@ -45,150 +48,173 @@ _COMMENT_DEPTH = 3
 
 
 def _comment(depth: int) -> str:
-    inner = rf"[^*/]|\*(?!/)|/(?!\*){'|' + _comment(depth - 1) if depth else ''}"
+    inner = rf"[^*/]++|\*(?!/)|/(?!\*){'|' + _comment(depth - 1) if depth else ''}"
     return rf"/\*(?:{inner})*+\*/"
 
 
-# Runs over the UTF-8 bytes seen as Latin-1, so that offsets are DuckDB's. The order of the
-# groups is the order in which _cut names them.
+_SPACE = r"[ \t\n\r\f]*+"
+_GAP = rf"{_SPACE} (?: (?: --[^\n\r]*+ | {_comment(_COMMENT_DEPTH)} ) {_SPACE} )*+"
+_SIGNS = r"-+*/<>=~!@\#%^&|`?"
+
+# A token and the gap behind it, or all the rest: nothing is tried again after what it cannot read.
+# Runs over the UTF-8 bytes seen as Latin-1, so that offsets are DuckDB's.
 _TOKEN = re.compile(
     rf"""(?xs)
-    ( (?: [ \t\n\r\f]++ | --[^\n\r]*+ | {_comment(_COMMENT_DEPTH)} )*+ )
-    (?:
-        ( (?! [BbEeNnXx]' | [Uu]&['"] ) [A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*+ )
-      | (   [Ee]' (?: [^'\\] | \\. | '' )*+ '
-          | [BbNnXx]?' (?: [^'] | '' )*+ '
-            # Literals on consecutive lines are one literal.
-            (?: [ \t\f]*+ [\n\r] [ \t\n\r\f]*+ ' (?: [^'] | '' )*+ ' )*+
-          | \$ (?P<tag> (?: [A-Za-z_\x80-\xff][\w\x80-\xff]*+ )? ) \$ .*? \$(?P=tag)\$
-        )
-      | ( " (?: [^"] | "" )*+ " )
-      | ( (?: \d[\d_]*+ (?: \.(?!\.)[\d_]*+ )? | \.\d[\d_]*+ ) (?: [eE][+-]?\d+ )? )
-      | ( \$ (?: \d++ | [A-Za-z_\x80-\xff][\w\x80-\xff]*+ ) )
-      | ( :: | := | \.\. | [:;,.()\[\]{{}}\\$]
-          | (?: (?! -- | /\* ) [-+*/<>=~!@\#%^&|`?] )++ )
-      | \Z
-      | (.)
+    (
+      ( (?! [BbEeNnXx]' | [Uu]&['"] ) [A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*+
+      | [,();]
+      | [Ee]' (?: [^'\\]++ | \\. | '' )*+ '
+      | [BbNnXx]?' (?: [^']++ | '' )*+ '
+        # Literals on consecutive lines are one literal.
+        (?: [ \t\f]*+ [\n\r] {_SPACE} ' (?: [^']++ | '' )*+ ' )*+
+      | \$ (?P<tag> (?: [A-Za-z_\x80-\xff][\w\x80-\xff]*+ )? ) \$ .*? \$(?P=tag)\$
+      | " (?: [^"]++ | "" )*+ "
+      | (?: \d[\d_]*+ (?: \.(?!\.)[\d_]*+ )? | \.\d[\d_]*+ ) (?: [eE][+-]?\d+ )?
+      | \$ (?: \d++ | [A-Za-z_\x80-\xff][\w\x80-\xff]*+ (?!\$) | (?![\w$\x80-\xff]) )
+      | :: | := | \.\. | [:.\[\]{{}}\\]
+      | (?: (?! -- | /\* ) [{_SIGNS}] )++
+      )
+      {_GAP}
+    | .+
     )""",
     re.ASCII,
 )
+_LEADING_GAP = re.compile(f"(?x){_GAP}")
+
+# By the first character; None where that does not tell.
+_KINDS: dict[str, Kind | None] = {
+    **dict.fromkeys(map(chr, range(0x80, 0x100)), Kind.WORD),
+    **dict.fromkeys(string.ascii_letters + "_", Kind.WORD),
+    **dict.fromkeys(string.digits, Kind.NUMBER),
+    **dict.fromkeys(",();:[]{}\\-+*/<>=~!@#%^&|`?", Kind.OPERATOR),
+    **dict.fromkeys("BbEeNnXx$."),
+    "'": Kind.STRING,
+    '"': Kind.QUOTED,
+}
 # What an operator may end in a sign with, as in `a<-1`: these are two tokens.
 _SIGNED = frozenset(["<", ">", "=", "<=", ">=", "<>", "!=", "==", "+", "-", "*", "/", "**", "//"])
+_BEFORE_SIGN = re.compile(rf"[{_SIGNS}][-+]")
 
 
 def tokens(sql: str) -> tuple[Token, ...]:
     """Cut *sql* into tokens; comments and white space are dropped."""
-    if sql.isascii():
-        raw, view = None, sql
-    else:
-        raw = _utf8(sql.removeprefix("\ufeff"))
-        view = raw.decode("latin-1")
-        sql = raw.decode()
-    if len(view) > MAX_BYTES:
+    if len(sql) > MAX_BYTES:
         raise Unreadable(f"longer than {MAX_BYTES} bytes")
-    if "\0" in view:
-        raise Unreadable("contains a NUL character")
-    found, begins = _cut(view)
-    _check_agreement(sql, begins, found)
-    if raw is not None:
-        return tuple(map(_decoded, found))
-    return tuple(found)
+    if sql.isascii():
+        return _tokens(sql, sql)
+    raw = _utf8(sql.removeprefix("\ufeff"))
+    return tuple(map(_decoded, _tokens(raw.decode("latin-1"), raw.decode())))
 
 
 def _utf8(sql: str) -> bytes:
     try:
-        return sql.encode()
+        raw = sql.encode()
     except UnicodeEncodeError:
         raise Unreadable("contains half a surrogate pair") from None
+    if len(raw) > MAX_BYTES:
+        raise Unreadable(f"longer than {MAX_BYTES} bytes")
+    return raw
 
 
-def _cut(view: str) -> tuple[list[Token], set[int]]:
-    lower = view.lower() if view.isascii() else view.encode("latin-1").lower().decode("latin-1")
-    found: list[Token] = []
-    begins: set[int] = set()
-    add, begin = found.append, begins.add
-    make = tuple.__new__  # Token(...) takes longer, and there are many
-    start = 0
-    for gap, word, string, _, quoted, number, parameter, operator, bad in _TOKEN.findall(view):
-        start += len(gap)
-        if word:
-            begin(start)
-            end = start + len(word)
-            add(make(Token, (_WORD, word, lower[start:end], start)))
-        elif operator:
-            end = start + len(operator)
-            if len(operator) > 1 and operator[-1] in "+-":
-                found += _unsigned(operator, start)
-            else:
-                add(make(Token, (_OPERATOR, operator, "", start)))
-        elif quoted:
-            begin(start)
-            end = start + len(quoted)
-            inside = lower[start + 1 : end - 1].replace('""', '"')
-            add(make(Token, (_QUOTED, quoted, inside, start)))
-        elif string:
-            begin(start)
-            end = start + len(string)
-            add(make(Token, (_STRING, string, "", start)))
-        elif bad:
-            raise Unreadable(f"unterminated or unknown text at byte {start}")
-        else:
-            text = number or parameter
-            end = start + len(text)
-            if number:
-                add(make(Token, (_NUMBER, number, "", start)))
-            elif parameter:
-                begin(start)
-                add(make(Token, (_PARAMETER, parameter, "", start)))
-        start = end
-    return found, begins
+def _tokens(view: str, sql: str) -> tuple[Token, ...]:
+    if "\0" in view:
+        raise Unreadable("contains a NUL character")
+    texts, starts = _cut(view)
+    kinds = [_KINDS[text[0]] or _kind(text) for text in texts]
+    words = [
+        text.lower() if kind is _WORD else _inside(text.lower()) if kind is _QUOTED else ""
+        for kind, text in zip(kinds, texts, strict=True)
+    ]
+    # Token(...) takes longer, and there are many.
+    rows = zip(kinds, texts, words, starts, strict=True)
+    found = tuple(map(tuple.__new__, repeat(Token), rows))
+    _check_agreement(sql, starts, found)
+    if _BEFORE_SIGN.search(view):
+        return tuple(part for token in found for part in _unsigned(token))
+    return found
 
 
-def _unsigned(text: str, start: int) -> list[Token]:
+def _cut(view: str) -> tuple[list[str], list[int]]:
+    """The texts of the tokens, and where they begin."""
+    begin = next(_LEADING_GAP.finditer(view)).end()
+    # Nothing between the matches, and the three groups of each.
+    parts = _TOKEN.split(view[begin:])
+    starts = list(accumulate(map(len, parts[1::4]), initial=begin))
+    starts.pop()
+    texts = parts[2::4]
+    if texts and texts[-1] is None:
+        raise Unreadable(f"unterminated or unknown text at byte {starts[-1]}")
+    return texts, starts
+
+
+def _kind(text: str) -> Kind:
+    if text[-1] == "'":
+        return Kind.STRING
+    if text[0] == ".":
+        return Kind.OPERATOR if text in (".", "..") else Kind.NUMBER
+    if text[0] != "$":
+        return Kind.WORD
+    if text == "$":
+        return Kind.OPERATOR
+    return Kind.STRING if text[-1] == "$" else Kind.PARAMETER
+
+
+def _inside(quoted: str) -> str:
+    return quoted[1:-1].replace('""', '"')
+
+
+def _unsigned(token: Token) -> Iterator[Token]:
     """Part the signs of an operand from the operator before them."""
+    kind, text, _, start = token
     head = text.rstrip("+-")
-    if head and head not in _SIGNED:
-        return [Token(Kind.OPERATOR, text, "", start)]
-    parts = [head] if head else []
-    parts += text[len(head) :]
-    out = []
-    for part in parts:
-        out.append(Token(Kind.OPERATOR, part, "", start))
-        start += len(part)
-    return out
+    if kind is not _OPERATOR or (head and head not in _SIGNED):
+        yield token
+        return
+    if head:
+        yield Token(kind, head, "", start)
+    for place in range(len(head), len(text)):
+        yield Token(kind, text[place], "", start + place)
 
 
-def _check_agreement(sql: str, begins: set[int], found: list[Token]) -> None:
-    theirs = {start for start, _ in duckdb.tokenize(sql)}
-    if not begins <= theirs:
-        raise Unreadable(f"DuckDB reads it differently at byte {min(begins - theirs)}")
-    extra = theirs.difference(token.start for token in found)
-    if extra:
-        _check_extra(extra, found)
+def _check_agreement(sql: str, starts: list[int], found: tuple[Token, ...]) -> None:
+    theirs = [start for start, _ in duckdb.tokenize(sql)]
+    if theirs == starts:
+        return
+    missed = set(starts).difference(theirs)
+    extra = set(theirs).difference(starts)
+    different = [token.start for token in found if token.start in missed and _matters(token)]
+    different += [place for place in extra if not _is_harmless(place, starts, found)]
+    if different:
+        raise Unreadable(f"DuckDB reads it differently at byte {min(different)}")
 
 
-def _check_extra(extra: set[int], found: list[Token]) -> None:
-    """Let DuckDB begin a token inside one of ours only where that is known to be harmless."""
-    spans = [(t.start, t.start + len(t.text), t) for t in found]
-    for place in extra:
-        for start, end, token in spans:
-            if start < place < end and not _divisible(token, place - start):
-                raise Unreadable(f"DuckDB reads it differently at byte {place}")
+def _matters(token: Token) -> bool:
+    return token.kind not in (_OPERATOR, Kind.NUMBER)
 
 
-def _divisible(token: Token, at: int) -> bool:
-    if token.kind is Kind.STRING:
+def _is_harmless(place: int, starts: list[int], found: tuple[Token, ...]) -> bool:
+    """Whether DuckDB may begin a token at *place*, where we do not."""
+    i = bisect(starts, place) - 1
+    if i < 0:
+        return True
+    kind, text, _, start = found[i]
+    if place >= start + len(text):
+        return True
+    if kind is Kind.STRING:
         # 2.0 sees each line of a literal that goes on, 1.x parts N from 'text'.
-        return token.text[at] == "'"
-    return token.kind in (Kind.OPERATOR, Kind.PARAMETER, Kind.NUMBER)
+        return text[place - start] == "'"
+    return kind in (_OPERATOR, Kind.PARAMETER, Kind.NUMBER)
 
 
 def _decoded(token: Token) -> Token:
     if token.text.isascii():
         return token
-    text = token.text.encode("latin-1").decode()
-    if token.kind is Kind.WORD and not text.isprintable():
+    kind, raw, _, start = token
+    text = raw.encode("latin-1").decode()
+    if kind is _WORD and not text.isprintable():
         # DuckDB's parser takes a no-break space for a space; its tokenizer does not.
         raise Unreadable(f"a character in {text!r} may or may not be white space")
-    word = token.word.encode("latin-1").decode()
-    return Token(token.kind, text, word, token.start)
+    # DuckDB folds the case of ASCII only.
+    lower = raw.encode("latin-1").lower().decode()
+    word = lower if kind is _WORD else _inside(lower) if kind is _QUOTED else ""
+    return Token(kind, text, word, start)

@@ -312,6 +312,8 @@ class _Walk:
             call in FUNCTIONS and (call not in PORTABLE_FUNCTIONS or name.kind is _QUOTED)
         ):
             raise _Disagreement(f"{call}()")
+        if self._at(i - 2).text == ".":
+            raise _Disagreement(f"a qualified {call}()")
         following = self._at(i + 1)
         if call == "extract" and following.word not in EXTRACT_FIELDS:
             raise _Disagreement(f"extract({following.word or following.text})")

@@ -12,7 +12,7 @@ from pgmd.routing.affinity import rendezvous
 from pgmd.routing.catalogue import Catalogue
 from pgmd.routing.decision import Decision, Reason, Route
 from pgmd.routing.router import Site, objection, stale
-from pgmd.sql import analyse
+from pgmd.sql import Fact, analyse
 
 ROOT = Path(__file__).parents[2]
 SITE = Site(
@@ -44,9 +44,10 @@ def test_rules(sql: str, site: Site, reason: Reason | None) -> None:
 
 
 def test_stale_says_how_old_the_freshest_is() -> None:
-    assert "the freshest is 2.5 s old" in stale("session", [None, 7.0, 2.5]).explain()
-    assert stale("session", [None]).detail == ""
-    assert stale("strong", [1.0]).reason is Reason.STRONG
+    facts = Fact.READS
+    assert "the freshest is 2.5 s old" in stale("session", [None, 7.0, 2.5], facts).explain()
+    assert stale("session", [None], facts).detail == ""
+    assert stale("strong", [1.0], facts).reason is Reason.STRONG
 
 
 def test_a_decision_is_one_line_for_people() -> None:
