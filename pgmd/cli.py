@@ -1,5 +1,5 @@
-"""The command line: `pgmd demo`, `pgmd serve`. What can be expected to go wrong is one line on
-stderr."""
+"""The command line: `pgmd demo`, `pgmd serve`, `pgmd explain`. What can be expected to go wrong is
+one line on stderr."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ import pgmd
 from pgmd.demo import DemoError, Options, run_demo
 from pgmd.errors import ConfigurationError
 from pgmd.local import Quirks
+from pgmd.profile import Dialect
+from pgmd.routing.router import Site, decide
 from pgmd.serving import make_local
+from pgmd.sql import analyse
 
 _QUIRKS_OFF = "none"
 
@@ -49,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="command")
     _add_demo(commands)
     _add_serve(commands)
+    _add_explain(commands)
     return parser
 
 
@@ -120,6 +124,26 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
 
 
+def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    explain = commands.add_parser(
+        "explain",
+        help="tell where a statement would run, and why",
+        description="Tell where a statement would run: the reason, its rule, what the statement "
+        "does, and what would have a replica run it. Nothing is run. Without --url it is judged "
+        "by its words alone, for an engine with replicas that have seen everything; with it, by "
+        "an engine that connects there, which knows the views and macros.",
+    )
+    explain.set_defaults(run=_explain)
+    explain.add_argument("sql", help="the statement, '-' to read it from standard input")
+    explain.add_argument("--url", help="where to connect, as pgmd.connect() takes it")
+    explain.add_argument(
+        "--dialect",
+        choices=[dialect.value for dialect in Dialect],
+        default=Dialect.DUCKDB.value,
+        help="the endpoint's SQL, without --url (%(default)s)",
+    )
+
+
 def _count(text: str) -> int:
     try:
         value = int(text)
@@ -154,6 +178,17 @@ def _serve(arguments: argparse.Namespace) -> int:
     with _until_told() as stopped, local:
         print(f"serving {arguments.file} for development: {local.public_dsn}", flush=True)
         stopped.wait()
+    return 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    sql = sys.stdin.read() if arguments.sql == "-" else arguments.sql
+    if arguments.url is not None:
+        with pgmd.connect(arguments.url) as engine, engine.session() as session:
+            decision = session.explain(sql)
+    else:
+        decision = decide(analyse(sql), Site.imagined(Dialect(arguments.dialect)))
+    print(decision.report())
     return 0
 
 

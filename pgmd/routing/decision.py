@@ -65,6 +65,7 @@ _REMEDIES = {
     Reason.FAILED: "see why with session.replica.execute(), which raises the replica's error",
 }
 
+_KNOWN_NAMES = "use only functions, views, macros and tables that the replicas know"
 # The first that applies.
 _FACT_REMEDIES = (
     (Fact.SEVERAL, "execute its statements one by one"),
@@ -76,8 +77,8 @@ _FACT_REMEDIES = (
     (Fact.REMOTE_FILES, "load the file into a table first: replicas reach no files"),
     (Fact.EXTERNAL, "nothing: it acts outside of the database"),
     (Fact.ASKS_SESSION, "nothing: it asks about the server or connection that runs it"),
-    (Fact.UNKNOWN, "use only functions, views and macros that the replicas know to be pure"),
-    (Fact.READS, "define what it calls as a macro that the replicas know"),
+    (Fact.UNKNOWN, _KNOWN_NAMES),
+    (Fact.READS, _KNOWN_NAMES),
 )
 
 

@@ -25,11 +25,6 @@ class Ledger:
         """The statements to run on a replica's new cursor, in order."""
         return tuple(text for _, text in self._set)
 
-    @property
-    def is_clean(self) -> bool:
-        """Whether the session's connection is as good as any other."""
-        return not (self.pin or self._set)
-
     def after(self, statement: Statement, *, replays: bool = True) -> Ledger:
         """The ledger once *statement* has run. With *replays* False nothing can be replayed:
         the replicas speak another dialect, or a rollback could undo it on one side only."""
@@ -48,4 +43,6 @@ class Ledger:
 def pin_of(statement: Statement) -> str:
     """What a statement is and why it pins, without the values in it: they may be secrets."""
     outline = statement.outline
-    return outline if outline.upper().startswith(statement.why) else f"{statement.why}: {outline}"
+    if outline.upper().startswith(statement.why):
+        return outline
+    return f"{statement.why}: {outline}" if outline else statement.why

@@ -28,6 +28,11 @@ class Site:
     catalogues: tuple[Catalogue, ...] = ()
     definitions: tuple[Definitions, ...] = ()
 
+    @classmethod
+    def imagined(cls, dialect: Dialect) -> Site:
+        """An endpoint of *dialect* and replicas of which no more is known."""
+        return cls(has_endpoint=True, has_replicas=True, replicas_open=True, dialect=dialect)
+
     def resolve(self, statement: Statement) -> Statement:
         """*statement* with its views and macros looked through, in each of the replicas."""
         for definitions in self.definitions:

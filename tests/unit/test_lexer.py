@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import sys
+import tracemalloc
+
 import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pgmd.sql import analyse
 from pgmd.sql.lexer import MAX_BYTES, Kind, Unreadable, tokens
 
 
@@ -85,6 +91,149 @@ def test_case_is_folded_as_duckdb_does() -> None:
 def test_unreadable(sql: str, why: str) -> None:
     with pytest.raises(Unreadable):
         tokens(sql)
+
+
+def shape(kind: str, size: int) -> str:
+    """A text of about *size* characters that is hard in one way."""
+    return {
+        "white space": " \n" * (size // 2),
+        "identifier": "a" * size,
+        "number": "1" * size,
+        "numbers": "1_0." * (size // 4),
+        "operator": "*" * size,
+        "signs": "+" * size,
+        "operators and signs": "<-" * (size // 2),
+        "parentheses": "(" * (size // 2) + ")" * (size // 2),
+        "brackets": "[" * size,
+        "quotes": "'" * size,
+        "odd quotes": "'" * (size + 1 - size % 2),
+        "quotes apart": "' " * (size // 2),
+        "double quotes": '"' * size,
+        "literals": "N'a'" * (size // 4),
+        "escapes": "E'" + "\\" * size,
+        "pieces of a literal": "select 'a'" + "\n'b'" * (size // 4),
+        "pieces without end": "select 'a'" + "\n'b'" * (size // 4) + "\n'",
+        "space after a literal": "select 'a'" + "\n" * size + "x",
+        "open literal": "select '" + "a" * size,
+        "open name": 'select "' + "a" * size,
+        "open comment": "select /*" + "a" * size,
+        "open comments": "/*" * (size // 2),
+        "nested comments": "/*" * (size // 4) + "*/" * (size // 4),
+        "comments in one": "/*" + "/**/" * (size // 4),
+        "comments": "/**/" * (size // 4),
+        "stars": "/" + "*" * size,
+        "lines": "--\n" * (size // 3),
+        "open dollar quote": "select $$" + "a" * size,
+        "open tags": "".join(f"$a{n}$ " for n in range(size // 8)),
+        "dollars": "$" * size,
+        "dollars apart": "$ " * (size // 2),
+        "parameters": "$1" * (size // 2),
+        "names after dollars": "$a " * (size // 3),
+        "no ASCII": "é" * (size // 2),
+        "names without ASCII": "é," * (size // 3),
+        "NUL": "select " + "\0" * size,
+        "surrogates": "select '" + "\ud800" * size,
+        "brackets of a type": "a::" * (size // 3),
+    }[kind]
+
+
+SHAPES = re.findall(r'^        "(.*)": ', inspect.getsource(shape), re.M)
+
+
+def is_answered(sql: str) -> bool:
+    """Whether there are tokens; nothing but Unreadable may be raised."""
+    try:
+        tokens(sql)
+    except Unreadable as why:
+        assert len(str(why)) < 200
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_hard_texts_are_answered(kind: str) -> None:
+    is_answered(shape(kind, 200_000))
+    statement = analyse(shape(kind, 20_000))
+    assert not statement.is_read
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_memory_is_in_proportion_to_the_text(kind: str) -> None:
+    sql = shape(kind, 50_000)
+    tracemalloc.start()
+    try:
+        is_answered(sql)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 700 * len(sql.encode(errors="surrogatepass"))
+
+
+@pytest.mark.parametrize("text", ["select 1;", "é", "'", "(", "\ud800"])
+def test_what_is_too_long_is_not_looked_at(text: str) -> None:
+    sql = text * (10 * MAX_BYTES // len(text))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unreadable, match="longer"):
+            tokens(sql)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000
+    assert "longer" in analyse(sql).why
+
+
+def test_bytes_count_not_characters() -> None:
+    assert is_answered("é" * (MAX_BYTES // 2))
+    with pytest.raises(Unreadable, match="longer"):
+        tokens("é" * (MAX_BYTES // 2) + "a")
+
+
+def test_ten_thousand_parentheses() -> None:
+    sql = "select " + "(" * 10_000 + "1" + ")" * 10_000
+    assert len(tokens(sql)) == 20_002
+    analyse(sql)
+
+
+def test_ten_thousand_nested_comments() -> None:
+    assert not is_answered("select 1 " + "/*" * 10_000 + "*/" * 10_000)
+
+
+def test_pieces_of_a_literal_are_one() -> None:
+    sql = "select 'a'" + "\n'b'" * 10_000
+    assert [token.kind for token in tokens(sql)] == [Kind.WORD, Kind.STRING]
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_work_grows_with_the_text(kind: str) -> None:
+    """Nothing is looked up for each token in a list of all tokens."""
+    steps = []
+    for size in (4_000, 16_000):
+        seen = Lines()
+        sys.settrace(seen)
+        try:
+            is_answered(shape(kind, size))
+        finally:
+            sys.settrace(None)
+        steps.append(seen.count)
+    assert steps[1] < 5 * steps[0] + 100
+
+
+class Lines:
+    """Counts the lines of Python that run."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, *_: object) -> Lines:
+        self.count += 1
+        return self
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_a_megabyte_is_answered(kind: str) -> None:
+    # Were anything tried again from each place, this would take hours.
+    is_answered(shape(kind, MAX_BYTES - 100))
 
 
 WORDS = r"""

@@ -1,0 +1,158 @@
+"""A cache keeps to its bounds, whatever is put into it and by whomever."""
+
+from __future__ import annotations
+
+import gc
+import random
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pgmd.cache import Cache
+from pgmd.sql import analyse
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def test_keeps_what_it_is_given() -> None:
+    cache: Cache[object, int] = Cache(4)
+    cache["a"] = 1
+    cache["b", 2] = 2
+    assert cache["a"] == 1
+    assert cache.get(("b", 2)) == 2
+    assert cache.get("c") is None
+
+
+def test_starts_anew_when_it_has_enough_entries() -> None:
+    cache: Cache[str, int] = Cache(3)
+    for key in "abcd":
+        cache[key] = 1
+    assert list(cache) == ["d"]
+
+
+def test_starts_anew_when_it_has_enough_bytes() -> None:
+    cache: Cache[str, int] = Cache(1000, max_bytes=100_000)
+    for letter in "abcd":
+        cache[letter * 1000] = 1
+    assert [key[0] for key in cache] == ["c", "d"]
+
+
+def test_a_tuple_counts_by_its_text() -> None:
+    cache: Cache[tuple[str, int], int] = Cache(1000, max_bytes=100_000)
+    for n in range(4):
+        cache["a" * 1000, n] = 1
+    assert [n for _, n in cache] == [2, 3]
+
+
+def test_what_is_too_large_is_not_kept_and_drives_nothing_out() -> None:
+    cache: Cache[str, int] = Cache(10, max_bytes=10_000)
+    cache["a"] = 1
+    cache["b" * 10_000] = 2
+    assert list(cache) == ["a"]
+
+
+def test_a_key_counts_once() -> None:
+    cache: Cache[str, int] = Cache(2, max_bytes=10_000)
+    cache["a"] = 1
+    for n in range(100):
+        cache["b"] = n
+    assert cache == {"a": 1, "b": 99}
+
+
+def test_what_was_taken_out_does_not_count() -> None:
+    cache: Cache[str, int] = Cache(10, max_bytes=10_000)
+    cache["a"] = 1
+    for n in range(100):
+        cache["b"] = n
+        assert cache.pop("b") == n
+        assert cache.pop("b", None) is None
+    assert cache == {"a": 1}
+
+
+def test_clear_makes_room() -> None:
+    cache: Cache[str, int] = Cache(10, max_bytes=6000)
+    for n in range(2):
+        cache["a"] = cache["b"] = n
+        assert len(cache) == 2
+        cache.clear()
+        assert not cache
+
+
+def short(n: int) -> str:
+    return f"SELECT a FROM t WHERE b = {n}"
+
+
+def many_names(n: int) -> str:
+    names = (f"{a}{b}{c}" for a in LETTERS for b in LETTERS for c in LETTERS[:6])
+    return f"SELECT {','.join(names)} FROM t{n}"
+
+
+def no_ascii(n: int) -> str:
+    return many_names(n).replace("a", "é")
+
+
+def one_literal(n: int) -> str:
+    return f"SELECT '{'x' * 15_000}{n}'"
+
+
+@contextmanager
+def traced() -> Iterator[Callable[[], int]]:
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        yield lambda: tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("text", [short, many_names, no_ascii, one_literal])
+def test_its_bytes_are_those_of_the_memory(text: Callable[[int], str]) -> None:
+    max_bytes = 2_000_000
+    # Long texts are not remembered elsewhere; the first call makes what is made once.
+    analyse(text(-1))
+    cache: Cache[str, object] = Cache(10_000, max_bytes=max_bytes)
+    with traced() as memory:
+        largest = 0
+        for n in range(60 if text is not short else 1500):
+            key = text(n)
+            cache[key] = analyse.__globals__["_analyse"](key)
+            largest = max(largest, memory())
+    assert largest < 1.5 * max_bytes
+    if text is not one_literal:
+        assert largest > 0.4 * max_bytes
+
+
+def test_threads_do_not_lose_the_bounds() -> None:
+    most, max_bytes = 50, 200_000
+    cache: Cache[str, int] = Cache(most, max_bytes=max_bytes)
+    errors: list[BaseException] = []
+    begin = threading.Barrier(8)
+
+    def work(seed: int) -> None:
+        numbers = random.Random(seed)
+        try:
+            begin.wait()
+            for _ in range(4000):
+                n = numbers.randrange(120)
+                key = f"{n} " * (n % 30)
+                cache[key] = n
+                assert cache.get(key, n) % 120 <= 120
+                if n % 7 == 0:
+                    cache.pop(key)
+                if n == 50:
+                    cache.clear()
+                assert len(cache) <= most
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert cache._bytes == sum(2500 + 32 * len(key) for key in cache) <= max_bytes
