@@ -124,7 +124,7 @@ def file_plan(
             f"ATTACH {literal(str(path))} AS {identifier(alias)} (READ_ONLY)",
         ),
         lock_down=_LOCK_DOWN,
-        reads_definitions=dialect is Dialect.DUCKDB,
+        reads_definitions=not schemas,
         cursor_setup=search_path(alias, schemas or ["main"]),
     )
 

@@ -337,11 +337,10 @@ class AsyncSession(Generic[Row]):
         statement = engine.analyse(request.text)
         if not statement.is_read:
             engine.check_sendable(statement)
-        connection = block.connection if block is not None else self._kept
-        lent = connection is None
         began = now()
-        if connection is None:
-            connection = await engine.lend()
+        connection = block.connection if block is not None else await self._connection()
+        assert connection is not None
+        lent = block is None and connection is not self._kept
         write = self._begin_write(block) if statement.may_write else None
         self._running = connection
         executed = False
@@ -387,6 +386,21 @@ class AsyncSession(Generic[Row]):
             await self._schema_changed(block)
         engine.count(decision)
         return result
+
+    async def _connection(self) -> AsyncPooled:
+        """The session's own connection; else a lent one, which a fork makes like its session's."""
+        if self._kept is not None:
+            return self._kept
+        connection = await self._engine.lend()
+        try:
+            for setting in self._ledger.replay:
+                await connection.execute(setting)
+                self._kept = connection
+        except BaseException:
+            self._kept = None
+            await self._engine.give_back(connection, discard=True)
+            raise
+        return connection
 
     def _raise(self, error: psycopg.Error, **facts: bool) -> NoReturn:
         """Raise what the endpoint said as PostgreSQL would have said it, with its outcome."""
@@ -581,7 +595,7 @@ class AsyncSession(Generic[Row]):
         self._check_open()
         if concurrency < 1:
             raise UsageError(f"concurrency={concurrency}: must be at least 1")
-        if self._block is not None or self._kept is not None:
+        if self._block is not None or self._ledger.pin:
             raise UsageError(
                 "map() and gather() use many connections: they cannot run inside transaction() "
                 "or snapshot(), nor in a session that an earlier statement pinned"
@@ -589,8 +603,8 @@ class AsyncSession(Generic[Row]):
         return fan_out(self, queries, concurrency)
 
     def fork(self) -> AsyncSession[Any]:
-        """A session of its own that starts from what this one has seen."""
-        return AsyncSession(
+        """A session of its own that starts from what this one has seen and set."""
+        fork: AsyncSession[Any] = AsyncSession(
             self._engine,
             user=self._user,
             seen=self._seen,
@@ -598,6 +612,8 @@ class AsyncSession(Generic[Row]):
             max_staleness=self._max_staleness,
             row_factory=self._row_factory,
         )
+        fork._ledger = self._ledger
+        return fork
 
     def join(self, other: AsyncSession[Any]) -> None:
         """Take over what a fork has seen."""

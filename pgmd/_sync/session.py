@@ -336,11 +336,10 @@ class Session(Generic[Row]):
         statement = engine.analyse(request.text)
         if not statement.is_read:
             engine.check_sendable(statement)
-        connection = block.connection if block is not None else self._kept
-        lent = connection is None
         began = now()
-        if connection is None:
-            connection = engine.lend()
+        connection = block.connection if block is not None else self._connection()
+        assert connection is not None
+        lent = block is None and connection is not self._kept
         write = self._begin_write(block) if statement.may_write else None
         self._running = connection
         executed = False
@@ -386,6 +385,21 @@ class Session(Generic[Row]):
             self._schema_changed(block)
         engine.count(decision)
         return result
+
+    def _connection(self) -> Pooled:
+        """The session's own connection; else a lent one, which a fork makes like its session's."""
+        if self._kept is not None:
+            return self._kept
+        connection = self._engine.lend()
+        try:
+            for setting in self._ledger.replay:
+                connection.execute(setting)
+                self._kept = connection
+        except BaseException:
+            self._kept = None
+            self._engine.give_back(connection, discard=True)
+            raise
+        return connection
 
     def _raise(self, error: psycopg.Error, **facts: bool) -> NoReturn:
         """Raise what the endpoint said as PostgreSQL would have said it, with its outcome."""
@@ -580,7 +594,7 @@ class Session(Generic[Row]):
         self._check_open()
         if concurrency < 1:
             raise UsageError(f"concurrency={concurrency}: must be at least 1")
-        if self._block is not None or self._kept is not None:
+        if self._block is not None or self._ledger.pin:
             raise UsageError(
                 "map() and gather() use many connections: they cannot run inside transaction() "
                 "or snapshot(), nor in a session that an earlier statement pinned"
@@ -588,8 +602,8 @@ class Session(Generic[Row]):
         return fan_out(self, queries, concurrency)
 
     def fork(self) -> Session[Any]:
-        """A session of its own that starts from what this one has seen."""
-        return Session(
+        """A session of its own that starts from what this one has seen and set."""
+        fork: Session[Any] = Session(
             self._engine,
             user=self._user,
             seen=self._seen,
@@ -597,6 +611,8 @@ class Session(Generic[Row]):
             max_staleness=self._max_staleness,
             row_factory=self._row_factory,
         )
+        fork._ledger = self._ledger
+        return fork
 
     def join(self, other: Session[Any]) -> None:
         """Take over what a fork has seen."""

@@ -39,7 +39,9 @@ _CONSTANTS = frozenset([Kind.NUMBER, _STRING, _OPERATOR])
 
 def verb(part: Part) -> str:
     """The first word, lower case; what else the statement begins with as it is written."""
-    head = next((token for token in part if token.text != "("), NOTHING)
+    head = part[0]
+    if head.text == "(":
+        head = next((token for token in part if token.text != "("), NOTHING)
     return head.word if head.kind is _WORD else head.text[:40]
 
 

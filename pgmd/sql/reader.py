@@ -110,10 +110,17 @@ class Reader:
             if kind is _WORD:
                 if word in _KEYWORDS:
                     self._keyword(i, word, previous)
-                else:
+                elif self._state is TABLES or word in _NOTED_NAMES or "_" in word:
                     self._name(i, token, previous)
             elif kind is _OPERATOR:
-                self._operator(i, text, previous)
+                if text == "(":
+                    self._open_parenthesis(i, previous)
+                elif text == ")":
+                    self._state = self._open.pop()[0] if self._open else self._state
+                elif text == ",":
+                    self._state = TABLES if self._state is _CONDITION else self._state
+                elif "?" in text:
+                    self._object(DOUBT, "an unnumbered placeholder")
             elif kind is _QUOTED:
                 self._name(i, token, previous)
             elif kind is _STRING and self._state is TABLES:
@@ -198,23 +205,14 @@ class Reader:
         elif previous.text in ("", "(", ",") or previous.word in FROM_POSITION:
             self._tables.add(token.word)
 
-    # --------------------------------------------------------------------------- operators
+    # ------------------------------------------------------------------------- parentheses
 
-    def _operator(self, i: int, text: str, previous: Token) -> None:
-        if text == "(":
-            inside = self._state if self._names_table(previous) else ELSEWHERE
-            self._open.append((self._state, previous.word in FROM_ARGUMENT))
-            if previous.kind in _NAMES:
-                self._call(i, previous)
-            self._state = inside
-        elif text == ")":
-            if self._open:
-                self._state = self._open.pop()[0]
-        elif text == ",":
-            if self._state is _CONDITION:
-                self._state = TABLES
-        elif "?" in text:
-            self._object(DOUBT, "an unnumbered placeholder")
+    def _open_parenthesis(self, i: int, previous: Token) -> None:
+        inside = self._state if self._names_table(previous) else ELSEWHERE
+        self._open.append((self._state, previous.word in FROM_ARGUMENT))
+        if previous.kind in _NAMES:
+            self._call(i, previous)
+        self._state = inside
 
     def _names_table(self, previous: Token) -> bool:
         if self._state is not TABLES:

@@ -180,17 +180,18 @@ def _analyse(sql: str) -> Statement:
         found = tokens(sql)
     except Unreadable as error:
         return Statement(sql, Fact.UNKNOWN, str(error))
-    texts = {token.text for token in found}
+    texts = {text for _, text, _, _ in found}
     parts = _split(found) if ";" in texts else [found] if found else []
     findings = _judge(parts)
-    words = frozenset([token.word for token in found if token.kind is _WORD])
-    quoted = {token.word for token in found if token.kind is _QUOTED}
+    words = frozenset([word for kind, _, word, _ in found if kind is _WORD])
+    quoted = {word for kind, _, word, _ in found if kind is _QUOTED} if '"' in sql else _NO_NAMES
+    pins = findings.facts is not READ and bool(findings.facts & PINNING)
     return Statement(
         text=sql,
         facts=findings.facts,
         why=_why(findings),
         verb=heads.verb(parts[0]).upper() if parts else "",
-        names=(words - RESERVED) | quoted,
+        names=words - RESERVED | quoted if quoted else words - RESERVED,
         words=words,
         orders=not (
             words.isdisjoint(ORDERING_WORDS)
@@ -201,7 +202,7 @@ def _analyse(sql: str) -> Statement:
         unknown=findings.unknown,
         tables=findings.tables,
         shows=findings.shows,
-        setting=heads.setting(parts[0]) if len(parts) == 1 and findings.facts & PINNING else "",
+        setting=heads.setting(parts[0]) if pins and len(parts) == 1 else "",
         hint=_hint(sql),
     )
 

@@ -187,6 +187,16 @@ async def test_what_can_be_set_on_both_sides_is(stand: Stand) -> None:
         assert await value(s, "SELECT count(*) FROM t") == (10, Route.REPLICA)
 
 
+async def test_a_fan_out_knows_what_its_session_has_set(stand: Stand) -> None:
+    async with await engine_with_schema(stand) as engine, engine.session() as s:
+        await s.execute("SET VARIABLE x = 10")
+        query = "SELECT getvariable('x') + %s"
+        for sql in (query, f"/*+ pgmd: endpoint */ {query}"):
+            found = [r.fetchone() async for r in s.map(sql, [[n] for n in range(5)])]
+            assert found == [(10 + n,) for n in range(5)]
+        assert (await s.endpoint.execute("SELECT getvariable('x')")).fetchone() == (10,)
+
+
 async def test_what_a_session_has_set_is_not_seen_by_others(stand: Stand) -> None:
     async with await engine_with_schema(stand) as engine:
         async with engine.session() as s:

@@ -188,6 +188,16 @@ def test_what_can_be_set_on_both_sides_is(stand: Stand) -> None:
         assert value(s, "SELECT count(*) FROM t") == (10, Route.REPLICA)
 
 
+def test_a_fan_out_knows_what_its_session_has_set(stand: Stand) -> None:
+    with engine_with_schema(stand) as engine, engine.session() as s:
+        s.execute("SET VARIABLE x = 10")
+        query = "SELECT getvariable('x') + %s"
+        for sql in (query, f"/*+ pgmd: endpoint */ {query}"):
+            found = [r.fetchone() for r in s.map(sql, [[n] for n in range(5)])]
+            assert found == [(10 + n,) for n in range(5)]
+        assert (s.endpoint.execute("SELECT getvariable('x')")).fetchone() == (10,)
+
+
 def test_what_a_session_has_set_is_not_seen_by_others(stand: Stand) -> None:
     with engine_with_schema(stand) as engine:
         with engine.session() as s:

@@ -102,6 +102,7 @@ def shape(kind: str, size: int) -> str:
         "numbers": "1_0." * (size // 4),
         "operator": "*" * size,
         "signs": "+" * size,
+        "signs apart": "+ " * (size // 2),
         "operators and signs": "<-" * (size // 2),
         "parentheses": "(" * (size // 2) + ")" * (size // 2),
         "brackets": "[" * size,
@@ -144,8 +145,7 @@ def is_answered(sql: str) -> bool:
     """Whether there are tokens; nothing but Unreadable may be raised."""
     try:
         tokens(sql)
-    except Unreadable as why:
-        assert len(str(why)) < 200
+    except Unreadable:
         return False
     return True
 
