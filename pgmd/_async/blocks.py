@@ -96,7 +96,7 @@ class _BlockView(_View[Row]):
         self._block = block
 
     def _check(self) -> None:
-        if self._session._block is not self._block:
+        if self._session._runner.block is not self._block:
             raise UsageError(f"this {self._what} is over; open a new one")
 
     _what = "block"

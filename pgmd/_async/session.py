@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
 
 import psycopg
 from psycopg.rows import BaseRowFactory
@@ -15,26 +13,18 @@ from typing_extensions import TypeVar
 
 from ..clock import now
 from ..config import Consistency
-from ..duck import DuckError, Interrupted, NotOneStatement, Run
-from ..errors import RoutingError, UsageError
+from ..errors import UsageError
 from ..outcome import annotate
-from ..parity import Inexact, from_duckdb
-from ..pooling import Slot
-from ..profile import Dialect
 from ..query import Params, Query, Request, Sql
 from ..result import Result
-from ..routing.affinity import rendezvous
 from ..routing.decision import Decision, Reason, Route
-from ..routing.freshness import Bookmark, Freshness
-from ..routing.ledger import Ledger
-from ..routing.router import required, stale
+from ..routing.freshness import Bookmark
+from ..routing.router import stale
 from ..runtime import aio as runtime
-from ..shape import Done, NotBound, NotDescribed, status_of_read, uncounted
-from ..sql import Statement
 from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTransaction, Block
-from .endpoint import AsyncPooled, unsupported_savepoint
+from .endpoint import unsupported_savepoint
 from .fanout import fan_out
-from .replicas import Member, interrupt
+from .runner import AsyncRunner, Needs, refusal
 
 if TYPE_CHECKING:
     from .engine import AsyncEngine
@@ -42,8 +32,6 @@ if TYPE_CHECKING:
 Row = TypeVar("Row", default=tuple[Any, ...])
 Other = TypeVar("Other")
 RouteName = Literal["endpoint", "replica"]
-
-_CANCEL_EVERY = 0.05
 
 
 class AsyncSession(Generic[Row]):
@@ -64,18 +52,9 @@ class AsyncSession(Generic[Row]):
         row_factory: BaseRowFactory[Any] | None = None,
     ) -> None:
         self._engine = engine
-        self._user = user
-        self._seen = seen
-        self._consistency = consistency
-        self._max_staleness = max_staleness
+        self._runner = AsyncRunner(engine, Needs(user, consistency, max_staleness), seen)
         self._row_factory = row_factory
         self._busy = threading.Lock()
-        self._block: Block | None = None
-        # What a statement has set stays with the connection, so that is kept to the end.
-        self._kept: AsyncPooled | None = None
-        self._ledger = Ledger()
-        self._running: tuple[Slot[Member], Run] | AsyncPooled | None = None
-        self._cancelling = threading.Lock()
         self._closed = False
 
     # ------------------------------------------------------------------------------ public
@@ -127,15 +106,15 @@ class AsyncSession(Generic[Row]):
             request = Request.read(query, params, row_factory or self._row_factory)
             decision = self._place(request, asked)
             if decision.reason is Reason.SNAPSHOT:
-                answer = await self._control_snapshot(request, decision)
+                answer = await self._runner.control_snapshot(request, decision)
                 if answer is not None:
                     return answer
             if decision.route is Route.REPLICA:
-                result = await self._on_replica(request, decision, asked)
+                result = await self._runner.on_replica(request, decision, asked)
                 if isinstance(result, Result):
                     return result
                 decision = result
-            return await self._on_endpoint(request, decision)
+            return await self._runner.on_endpoint(request, decision)
         except psycopg.Error as error:
             # What may have had an effect says so already; the rest was a read or was not sent.
             annotate(error, is_read=True)
@@ -166,7 +145,7 @@ class AsyncSession(Generic[Row]):
     @property
     def bookmark(self) -> Bookmark:
         """What this session has seen; `engine.session(after=...)` continues from it anywhere."""
-        return Bookmark(self._engine.log.epoch, self._seen)
+        return Bookmark(self._engine.log.epoch, self._runner.seen)
 
     def map(
         self,
@@ -201,22 +180,22 @@ class AsyncSession(Generic[Row]):
         answer was lost raises with `outcome` UNKNOWN. Cancelling rolls back.
         """
         self._check_open()
-        outer = self._block
+        outer = self._runner.block
         if outer is not None and outer.is_snapshot:
             raise UsageError("a transaction() cannot start inside a snapshot(), which only reads")
         if outer is not None and not self._engine.profile.has_savepoints:
             raise unsupported_savepoint(self._engine.profile)
         if self._engine.endpoint is None:
             raise UsageError("a transaction() needs an endpoint, and this engine has no endpoint")
-        block = outer or Block(connection=self._kept or await self._engine.lend())
-        self._block = block
+        block = outer or Block(connection=self._runner.kept or await self._engine.lend())
+        self._runner.block = block
         try:
-            async with self._committed(block):
+            async with self._runner.committed(block):
                 yield AsyncTransaction(self, block)
         finally:
-            self._block = outer
+            self._runner.block = outer
             if outer is None:
-                await self._end(block)
+                await self._runner.end(block)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncSnapshot[Row]]:
@@ -226,30 +205,24 @@ class AsyncSession(Generic[Row]):
         a confirmed read raises `RoutingError`; it cannot be run elsewhere and see the same state.
         """
         self._check_open()
-        if self._block is not None:
+        if self._runner.block is not None:
             raise UsageError("a snapshot() cannot start inside a transaction() or snapshot()")
-        if self._ledger.pin:
-            raise UsageError(f"a snapshot() needs a session that is not pinned: {self._ledger.pin}")
-        block = self._block = await self._open_snapshot()
+        if self._runner.ledger.pin:
+            pin = self._runner.ledger.pin
+            raise UsageError(f"a snapshot() needs a session that is not pinned: {pin}")
+        block = self._runner.block = await self._runner.open_snapshot()
         try:
             yield AsyncSnapshot(self, block)
         finally:
-            self._block = None
-            await self._end_snapshot(block)
+            self._runner.block = None
+            await self._runner.end_snapshot(block)
 
     async def close(self) -> None:
         """End the session. A connection that it had changed is closed, not handed on."""
         if self._closed:
             return
         self._closed = True
-        block, self._block = self._block, None
-        kept, self._kept = self._kept, None
-        try:
-            if block is not None and block.by_statement:
-                await self._end_snapshot(block)
-        finally:
-            if kept is not None:
-                await self._engine.give_back(kept, discard=True)
+        await self._runner.close()
 
     async def __aenter__(self) -> Self:
         self._check_open()
@@ -265,12 +238,7 @@ class AsyncSession(Generic[Row]):
 
             That thread gets psycopg.errors.QueryCanceled. Returns once it has been stopped.
             """
-            running = self._running
-            while running is not None and self._running is running:
-                with self._cancelling:
-                    if self._running is running:
-                        _cancel(running)
-                time.sleep(_CANCEL_EVERY)
+            self._runner.cancel()
 
     # ----------------------------------------------------------------------------- placing
 
@@ -282,20 +250,20 @@ class AsyncSession(Generic[Row]):
             else:
                 decision = self._route(request)
         if asked is not None and asked is not decision.route:
-            raise _refusal(decision)
+            raise refusal(decision)
         if decision.route is Route.ENDPOINT and self._engine.endpoint is None:
-            raise _refusal(decision)
+            raise refusal(decision)
         return decision
 
     def _held(self, request: Request) -> Decision | None:
         """The decision about which an open block or a pin leaves no choice."""
-        block = self._block
+        block = self._runner.block
         if block is not None and block.is_snapshot:
             return self._in_snapshot(block, request)
         if block is not None:
             return self._stays(request, Reason.TRANSACTION)
-        if self._ledger.pin:
-            return self._stays(request, Reason.PINNED, self._ledger.pin)
+        if self._runner.ledger.pin:
+            return self._stays(request, Reason.PINNED, self._runner.ledger.pin)
         return None
 
     def _stays(self, request: Request, reason: Reason, detail: str = "") -> Decision:
@@ -306,288 +274,31 @@ class AsyncSession(Generic[Row]):
         statement, verdict = self._engine.resolved(request.text), self._engine.verdict(request.text)
         ends = block.by_statement and statement.ends_transaction
         if not (ends or statement.is_read):
-            raise _refusal(self._stays(request, Reason.NOT_A_READ, statement.why))
+            raise refusal(self._stays(request, Reason.NOT_A_READ, statement.why))
         if block.slot is None:
             return self._stays(request, Reason.SNAPSHOT)
         if not ends and verdict.route is Route.ENDPOINT:
-            raise _refusal(verdict)
-        return _on(block.slot.replica, replace(verdict, reason=Reason.SNAPSHOT))
+            raise refusal(verdict)
+        replica = block.slot.replica
+        decision = Decision(Route.REPLICA, Reason.SNAPSHOT, facts=verdict.facts)
+        return decision.by(replica.name, replica.freshness.staleness(now()))
 
     def _route(self, request: Request) -> Decision:
         verdict = self._engine.verdict(request.text)
         if verdict.route is Route.ENDPOINT:
             return verdict
-        accepts, members = self._accepts(), self._engine.members
+        accepts, members = self._runner.accepts(), self._engine.members
         if any(map(accepts, members)):
             return verdict
         moment = now()
         ages = (member.freshness.staleness(moment) for member in members)
-        return stale(self._consistency, ages, verdict.facts)
-
-    def _accepts(self) -> Any:
-        """A test whether a replica has seen what this session must see."""
-        needed = required(self._consistency, self._seen, self._engine.log.started)
-        bound, moment = self._max_staleness, now()
-        return lambda member: member.freshness.serves(needed, bound, moment)
+        return stale(self._runner.needs.consistency, ages, verdict.facts)
 
     # ---------------------------------------------------------------------- on the endpoint
 
-    async def _on_endpoint(self, request: Request, decision: Decision) -> Result[Any]:
-        engine, block = self._engine, self._block
-        statement = engine.analyse(request.text)
-        if not statement.is_read:
-            engine.check_sendable(statement)
-        began = now()
-        connection = block.connection if block is not None else await self._connection()
-        assert connection is not None
-        lent = block is None and connection is not self._kept
-        write = self._begin_write(block) if statement.may_write else None
-        self._running = connection
-        executed = False
-        try:
-            cursor = await connection.execute(request.query, request.params)
-            executed = True
-            # A cursor without a result set has no row number.
-            rows = await cursor.fetchall() if cursor.rownumber is not None else None
-            if statement.pins:
-                self._note(statement, block, connection)
-            done = Done(rows, cursor.rowcount, cursor.statusmessage)
-            if rows is not None and not statement.is_read:
-                done = uncounted(statement, rows, cursor)
-            result: Result[Any] = Result(
-                done.rows,
-                cursor,
-                decision,
-                seconds=now() - began,
-                rowcount=done.rowcount,
-                statusmessage=done.statusmessage,
-                row_factory=request.row_factory,
-            )
-        except psycopg.Error as error:
-            self._raise(
-                error,
-                is_read=statement.is_read,
-                lost=connection.broken,
-                in_transaction=block is not None,
-                executed=executed,
-            )
-        finally:
-            # A connection that is being cancelled must not be handed on before that is over.
-            with self._cancelling:
-                self._running = None
-            if write is not None:
-                engine.log.finish(write)
-            if not statement.setting:
-                # What was read may include every write that has started, acknowledged or not.
-                self._seen = max(self._seen, engine.log.started)
-            if lent and connection is not self._kept:
-                await engine.give_back(connection, discard=statement.pins)
-        if statement.changes_schema:
-            await self._schema_changed(block)
-        engine.count(decision)
-        return result
-
-    async def _connection(self) -> AsyncPooled:
-        """The session's own connection; else a lent one, which a fork makes like its session's."""
-        if self._kept is not None:
-            return self._kept
-        connection = await self._engine.lend()
-        try:
-            for setting in self._ledger.replay:
-                await connection.execute(setting)
-                self._kept = connection
-        except BaseException:
-            self._kept = None
-            await self._engine.give_back(connection, discard=True)
-            raise
-        return connection
-
-    def _raise(self, error: psycopg.Error, **facts: bool) -> NoReturn:
-        """Raise what the endpoint said as PostgreSQL would have said it, with its outcome."""
-        known = annotate(self._engine.explained(error), **facts)
-        if known is error:
-            raise error
-        raise known from error
-
-    def _begin_write(self, block: Block | None) -> int | None:
-        if block is None:
-            return self._engine.log.begin()
-        if block.write is None:
-            # In flight until the transaction has ended.
-            block.write = self._engine.log.begin()
-        return None
-
-    def _note(self, statement: Statement, block: Block | None, connection: AsyncPooled) -> None:
-        """Remember what a statement has set, and on which connection."""
-        if block is None:
-            self._kept = connection
-            replays = self._engine.dialect is Dialect.DUCKDB
-            self._ledger = self._ledger.after(statement, replays=replays)
-        elif statement.outlives_transaction:
-            block.keeps_connection = True
-            self._ledger = self._ledger.after(statement, replays=False)
-
-    async def _schema_changed(self, block: Block | None) -> None:
-        if block is not None:
-            block.changed_schema = True
-        else:
-            await self._engine.schema_changed()
-
     # ------------------------------------------------------------------------ on a replica
 
-    async def _on_replica(
-        self, request: Request, decision: Decision, asked: Route | None
-    ) -> Result[Any] | Decision:
-        """Run a confirmed read on a replica, or say why the endpoint must run it after all."""
-        engine = self._engine
-        slot: Slot[Member] | None = None
-        run, began = Run(), now()
-        try:
-            values = await engine.bind(request)
-            shape = await engine.shape(request)
-            slot = await self._borrow()
-            if slot is None:
-                return self._elsewhere(Decision(Route.ENDPOINT, Reason.STALE), asked)
-            self._running = (slot, run)
-            found = slot.replica.freshness
-            loaded = await engine.replicas.execute(
-                slot,
-                run,
-                request.text,
-                values,
-                lambda answer: engine.load(request, answer, shape),
-                () if self._block is not None else self._ledger.replay,
-            )
-        except Interrupted as error:
-            raise from_duckdb(error, engine.redact) from None
-        except (Inexact, NotBound, NotDescribed, NotOneStatement, DuckError) as error:
-            return self._elsewhere(engine.setback(request.text, error), asked, error)
-        finally:
-            self._running = None
-            if slot is not None:
-                self._return(slot)
-        # It may have moved on meanwhile, and a live one shows what the endpoint would show.
-        shown = slot.replica.freshness
-        self._seen = max(self._seen, engine.log.started if shown.is_live else int(shown.position))
-        done = _on(slot.replica, decision, found)
-        engine.count(done)
-        return Result(
-            loaded.rows,
-            loaded.columns,
-            done,
-            seconds=now() - began,
-            rowcount=len(loaded.rows),
-            statusmessage=status_of_read(engine.analyse(request.text).verb, len(loaded.rows)),
-            row_factory=request.row_factory,
-        )
-
-    async def _borrow(self) -> Slot[Member] | None:
-        """A cursor of a replica that is fresh enough; None when there is no such replica."""
-        if self._block is not None:
-            return self._block.slot
-        accepts = self._accepts()
-        fresh = [member for member in self._engine.members if accepts(member)]
-        if not fresh:
-            return None
-        preferred = rendezvous(self._user, fresh) if self._user is not None else None
-        return await self._engine.replicas.lend(accepts, preferred)
-
-    def _return(self, slot: Slot[Member]) -> None:
-        if self._block is None:
-            self._engine.replicas.give_back(slot)
-
-    def _elsewhere(
-        self, decision: Decision, asked: Route | None, error: Exception | None = None
-    ) -> Decision:
-        """Move a read to the endpoint: it had no effect. Raises where it must not move."""
-        if asked is not Route.REPLICA and self._block is None and self._engine.endpoint is not None:
-            return decision
-        if isinstance(error, DuckError):
-            raise from_duckdb(error, self._engine.redact) from None
-        if isinstance(error, NotDescribed):
-            raise error.reason from None
-        raise _refusal(decision) from error
-
     # ------------------------------------------------------------------------------- blocks
-
-    @asynccontextmanager
-    async def _committed(self, block: Block) -> AsyncIterator[None]:
-        assert block.connection is not None
-        committing = False
-        try:
-            async with block.connection.transaction():
-                yield
-                committing = True
-        except psycopg.Error as error:
-            self._raise(error, is_read=not committing, lost=block.connection.broken)
-        block.ended_well = True
-
-    async def _end(self, block: Block) -> None:
-        engine = self._engine
-        if block.write is not None:
-            engine.log.finish(block.write)
-        self._seen = max(self._seen, engine.log.started)
-        if block.keeps_connection and block.connection is not None and not block.connection.closed:
-            self._kept = block.connection
-        if block.connection is not None and block.connection is not self._kept:
-            # An endpoint that cannot tell its transaction status cannot tell that one is open.
-            trusted = block.ended_well or engine.profile.reports_transactions
-            await engine.give_back(block.connection, discard=not trusted)
-        if block.changed_schema:
-            await engine.schema_changed()
-
-    async def _open_snapshot(self) -> Block:
-        slot = await self._borrow() if self._engine.members else None
-        if slot is None:
-            return await self._open_endpoint_snapshot()
-        await self._engine.replicas.begin(slot, self._ledger.replay)
-        return Block(slot=slot, is_snapshot=True)
-
-    async def _open_endpoint_snapshot(self) -> Block:
-        block = Block(connection=self._kept or await self._engine.lend(), is_snapshot=True)
-        assert block.connection is not None
-        try:
-            await block.connection.execute(self._engine.profile.begin_snapshot)
-        except BaseException:
-            if block.connection is not self._kept:
-                await self._engine.give_back(block.connection, discard=True)
-            raise
-        return block
-
-    async def _control_snapshot(self, request: Request, decision: Decision) -> Result[Any] | None:
-        """Begin or end a snapshot by statement; None for what runs in one."""
-        statement = self._engine.analyse(request.text)
-        block, began = self._block, now()
-        if statement.begins_snapshot and block is None:
-            block = self._block = await self._open_snapshot()
-            block.by_statement = True
-        elif statement.ends_transaction and block is not None and block.by_statement:
-            self._block = None
-            await self._end_snapshot(block)
-        else:
-            return None
-        if block.slot is not None:
-            decision = _on(block.slot.replica, decision)
-        self._engine.count(decision)
-        return Result(
-            None,
-            (),
-            decision,
-            seconds=now() - began,
-            rowcount=-1,
-            statusmessage=statement.verb,
-            row_factory=request.row_factory,
-        )
-
-    async def _end_snapshot(self, block: Block) -> None:
-        if block.slot is not None:
-            await self._engine.replicas.end(block.slot)
-        elif block.connection is not None:
-            try:
-                await block.connection.execute("ROLLBACK")
-                block.ended_well = True
-            finally:
-                await self._end(block)
 
     # ------------------------------------------------------------------------------ fan-out
 
@@ -595,7 +306,7 @@ class AsyncSession(Generic[Row]):
         self._check_open()
         if concurrency < 1:
             raise UsageError(f"concurrency={concurrency}: must be at least 1")
-        if self._block is not None or self._ledger.pin:
+        if self._runner.block is not None or self._runner.ledger.pin:
             raise UsageError(
                 "map() and gather() use many connections: they cannot run inside transaction() "
                 "or snapshot(), nor in a session that an earlier statement pinned"
@@ -604,20 +315,21 @@ class AsyncSession(Generic[Row]):
 
     def fork(self) -> AsyncSession[Any]:
         """A session of its own that starts from what this one has seen and set."""
+        needs = self._runner.needs
         fork: AsyncSession[Any] = AsyncSession(
             self._engine,
-            user=self._user,
-            seen=self._seen,
-            consistency=self._consistency,
-            max_staleness=self._max_staleness,
+            user=needs.user,
+            seen=self._runner.seen,
+            consistency=needs.consistency,
+            max_staleness=needs.max_staleness,
             row_factory=self._row_factory,
         )
-        fork._ledger = self._ledger
+        fork._runner.ledger = self._runner.ledger
         return fork
 
     def join(self, other: AsyncSession[Any]) -> None:
         """Take over what a fork has seen."""
-        self._seen = max(self._seen, other._seen)
+        self._runner.seen = max(self._runner.seen, other._runner.seen)
 
     # ------------------------------------------------------------------------------- checks
 
@@ -636,20 +348,8 @@ class AsyncSession(Generic[Row]):
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "in use" if self._busy.locked() else "idle"
-        pinned = f", pinned by {self._ledger.pin}" if self._ledger.pin else ""
-        return f"<{type(self).__name__} {state}, seen {self._seen}{pinned}>"
-
-
-def _on(member: Member, decision: Decision, shown: Freshness | None = None) -> Decision:
-    """*decision*, carried out by a replica that showed this."""
-    staleness = (shown or member.freshness).staleness(now())
-    return Decision(
-        Route.REPLICA,
-        decision.reason,
-        replica=member.name,
-        staleness=staleness,
-        facts=decision.facts,
-    )
+        pinned = f", pinned by {self._runner.ledger.pin}" if self._runner.ledger.pin else ""
+        return f"<{type(self).__name__} {state}, seen {self._runner.seen}{pinned}>"
 
 
 def _route_called(name: str | None) -> Route | None:
@@ -657,16 +357,3 @@ def _route_called(name: str | None) -> Route | None:
         return Route(name) if name is not None else None
     except ValueError:
         raise UsageError(f"route={name!r}: expected 'endpoint' or 'replica'") from None
-
-
-def _refusal(decision: Decision) -> RoutingError:
-    return RoutingError(f"cannot run here: {decision.explain()}", decision)
-
-
-if not runtime.ASYNC:
-
-    def _cancel(running: tuple[Slot[Member], Run] | AsyncPooled) -> None:
-        if isinstance(running, tuple):
-            interrupt(*running)
-        else:
-            running.cancel_safe()  # type: ignore[unused-ignore,unused-coroutine]  # this is the threads' half

@@ -110,6 +110,12 @@ class Decision:
             return next((text for fact, text in _FACT_REMEDIES if fact & self.facts), "")
         return self.reason.remedy
 
+    def by(self, replica: str, staleness: float | None) -> Decision:
+        """The same, carried out by this replica."""
+        return Decision(
+            Route.REPLICA, self.reason, replica=replica, staleness=staleness, facts=self.facts
+        )
+
     def explain(self) -> str:
         """One line for people."""
         where = self.replica or self.route.value

@@ -52,12 +52,14 @@ def _comment(depth: int) -> str:
     return rf"/\*(?:{inner})*+\*/"
 
 
-_SPACE = r"[ \t\n\r\f]*+"
-_GAP = rf"{_SPACE} (?: (?: --[^\n\r]*+ | {_comment(_COMMENT_DEPTH)} ) {_SPACE} )*+"
 _SIGNS = r"-+*/<>=~!@\#%^&|`?"
 _SIGN = rf"(?! -- | /\* ) [{_SIGNS}]"
-# DuckDB 1.x takes half a minute to cut a row of 4000 pluses.
+# DuckDB 1.x takes half a minute to cut a row of 4000 pluses, and seconds for 24 KB of /**//**/:
+# such rows are unreadable.
 _OPERATOR_LENGTH = 32
+_SPACE = r"[ \t\n\r\f]*+"
+_COMMENT = rf"{_comment(_COMMENT_DEPTH)} (?! [{_SIGNS}]{{{_OPERATOR_LENGTH}}} )"
+_GAP = rf"{_SPACE} (?: (?: --[^\n\r]*+ | {_COMMENT} ) {_SPACE} )*+"
 
 # A token and the gap behind it, or all the rest: nothing is tried again after what it cannot read.
 # Runs over the UTF-8 bytes seen as Latin-1, so that offsets are DuckDB's.

@@ -1,0 +1,368 @@
+"""What a session does once it is decided where: its connection, its cursor, its open block."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import psycopg
+
+from ..clock import now
+from ..config import Consistency
+from ..duck import DuckError, Interrupted, NotOneStatement, Run
+from ..errors import RoutingError
+from ..outcome import annotate
+from ..parity import Inexact, from_duckdb
+from ..pooling import Slot
+from ..profile import Dialect
+from ..query import Request
+from ..result import Result
+from ..routing.affinity import rendezvous
+from ..routing.decision import Decision, Reason, Route
+from ..routing.ledger import Ledger
+from ..routing.router import required
+from ..runtime import aio as runtime
+from ..shape import Done, NotBound, NotDescribed, status_of_read, uncounted
+from ..sql import Statement
+from .blocks import Block
+from .endpoint import AsyncPooled
+from .replicas import Member, interrupt
+
+if TYPE_CHECKING:
+    from .engine import AsyncEngine
+
+_CANCEL_EVERY = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a session asks of a replica."""
+
+    user: str | None
+    consistency: Consistency
+    max_staleness: float | None
+
+
+class AsyncRunner:
+    """Runs one session's statements, one at a time, on the side that was decided on.
+
+    `seen` is the position of what the session has seen. What a statement has set is in `ledger`
+    and on the connection `kept`, which stays with the session to the end.
+    """
+
+    def __init__(self, engine: AsyncEngine, needs: Needs, seen: int) -> None:
+        self._engine = engine
+        self.needs = needs
+        self.seen = seen
+        self.block: Block | None = None
+        self.kept: AsyncPooled | None = None
+        self.ledger = Ledger()
+        self.running: tuple[Slot[Member], Run] | AsyncPooled | None = None
+        self._cancelling = threading.Lock()
+
+    async def close(self) -> None:
+        """End a snapshot that a statement began, and let the kept connection go."""
+        block, kept = self.block, self.kept
+        self.kept = None
+        try:
+            if block is not None and block.by_statement:
+                self.block = None
+                await self.end_snapshot(block)
+        finally:
+            if kept is not None:
+                await self._engine.give_back(kept, discard=True)
+
+    if not runtime.ASYNC:
+
+        def cancel(self) -> None:
+            """Stop what another thread runs, if anything; return once it has been stopped."""
+            running = self.running
+            while running is not None and self.running is running:
+                with self._cancelling:
+                    if self.running is running:
+                        _cancel(running)
+                time.sleep(_CANCEL_EVERY)
+
+    # --------------------------------------------------------------------------- on the endpoint
+
+    async def on_endpoint(self, request: Request, decision: Decision) -> Result[Any]:
+        engine, block = self._engine, self.block
+        statement = engine.analyse(request.text)
+        if not statement.is_read:
+            engine.check_sendable(statement)
+        began = now()
+        connection = block.connection if block is not None else await self._connection()
+        assert connection is not None
+        lent = block is None and connection is not self.kept
+        write = self._begin_write(block) if statement.may_write else None
+        self.running = connection
+        executed = False
+        try:
+            cursor = await connection.execute(request.query, request.params)
+            executed = True
+            # A cursor without a result set has no row number.
+            rows = await cursor.fetchall() if cursor.rownumber is not None else None
+            if statement.pins:
+                self._note(statement, block, connection)
+            done = Done(rows, cursor.rowcount, cursor.statusmessage)
+            if rows is not None and not statement.is_read:
+                done = uncounted(statement, rows, cursor)
+            result: Result[Any] = Result(
+                done.rows,
+                cursor,
+                decision,
+                seconds=now() - began,
+                rowcount=done.rowcount,
+                statusmessage=done.statusmessage,
+                row_factory=request.row_factory,
+            )
+        except psycopg.Error as error:
+            self._raise(
+                error,
+                is_read=statement.is_read,
+                lost=connection.broken,
+                in_transaction=block is not None,
+                executed=executed,
+            )
+        finally:
+            # A connection that is being cancelled must not be handed on before that is over.
+            with self._cancelling:
+                self.running = None
+            if write is not None:
+                engine.log.finish(write)
+            if not statement.setting:
+                # What was read may include every write that has started, acknowledged or not.
+                self.seen = max(self.seen, engine.log.started)
+            if lent and connection is not self.kept:
+                await engine.give_back(connection, discard=statement.pins)
+        if statement.changes_schema:
+            await self._schema_changed(block)
+        engine.count(decision)
+        return result
+
+    async def _connection(self) -> AsyncPooled:
+        """The session's own connection; else a lent one, which a fork makes like its session's."""
+        if self.kept is not None:
+            return self.kept
+        connection = await self._engine.lend()
+        try:
+            for setting in self.ledger.replay:
+                await connection.execute(setting)
+                self.kept = connection
+        except BaseException:
+            self.kept = None
+            await self._engine.give_back(connection, discard=True)
+            raise
+        return connection
+
+    def _raise(self, error: psycopg.Error, **facts: bool) -> NoReturn:
+        """Raise what the endpoint said as PostgreSQL would have said it, with its outcome."""
+        known = annotate(self._engine.explained(error), **facts)
+        if known is error:
+            raise error
+        raise known from error
+
+    def _begin_write(self, block: Block | None) -> int | None:
+        if block is None:
+            return self._engine.log.begin()
+        if block.write is None:
+            # In flight until the transaction has ended.
+            block.write = self._engine.log.begin()
+        return None
+
+    def _note(self, statement: Statement, block: Block | None, connection: AsyncPooled) -> None:
+        """Remember what a statement has set, and on which connection."""
+        if block is None:
+            self.kept = connection
+            replays = self._engine.dialect is Dialect.DUCKDB
+            self.ledger = self.ledger.after(statement, replays=replays)
+        elif statement.outlives_transaction:
+            block.keeps_connection = True
+            self.ledger = self.ledger.after(statement, replays=False)
+
+    async def _schema_changed(self, block: Block | None) -> None:
+        if block is not None:
+            block.changed_schema = True
+        else:
+            await self._engine.schema_changed()
+
+    # ------------------------------------------------------------------------------ on a replica
+
+    def accepts(self) -> Any:
+        """A test whether a replica has seen what this session must see."""
+        needed = required(self.needs.consistency, self.seen, self._engine.log.started)
+        bound, moment = self.needs.max_staleness, now()
+        return lambda member: member.freshness.serves(needed, bound, moment)
+
+    async def on_replica(
+        self, request: Request, decision: Decision, asked: Route | None
+    ) -> Result[Any] | Decision:
+        """Run a confirmed read on a replica, or say why the endpoint must run it after all."""
+        engine = self._engine
+        slot: Slot[Member] | None = None
+        run, began = Run(), now()
+        try:
+            values = await engine.bind(request)
+            shape = await engine.shape(request)
+            slot = await self._borrow()
+            if slot is None:
+                return self._elsewhere(Decision(Route.ENDPOINT, Reason.STALE), asked)
+            self.running = (slot, run)
+            found = slot.replica.freshness
+            loaded = await engine.replicas.execute(
+                slot,
+                run,
+                request.text,
+                values,
+                lambda answer: engine.load(request, answer, shape),
+                () if self.block is not None else self.ledger.replay,
+            )
+        except Interrupted as error:
+            raise from_duckdb(error, engine.redact) from None
+        except (Inexact, NotBound, NotDescribed, NotOneStatement, DuckError) as error:
+            return self._elsewhere(engine.setback(request.text, error), asked, error)
+        finally:
+            self.running = None
+            if slot is not None:
+                self._return(slot)
+        # It may have moved on meanwhile, and a live one shows what the endpoint would show.
+        shown = slot.replica.freshness
+        self.seen = max(self.seen, engine.log.started if shown.is_live else int(shown.position))
+        done = decision.by(slot.replica.name, found.staleness(now()))
+        engine.count(done)
+        return Result(
+            loaded.rows,
+            loaded.columns,
+            done,
+            seconds=now() - began,
+            rowcount=len(loaded.rows),
+            statusmessage=status_of_read(engine.analyse(request.text).verb, len(loaded.rows)),
+            row_factory=request.row_factory,
+        )
+
+    async def _borrow(self) -> Slot[Member] | None:
+        """A cursor of a replica that is fresh enough; None when there is no such replica."""
+        if self.block is not None:
+            return self.block.slot
+        accepts = self.accepts()
+        fresh = [member for member in self._engine.members if accepts(member)]
+        if not fresh:
+            return None
+        preferred = rendezvous(self.needs.user, fresh) if self.needs.user is not None else None
+        return await self._engine.replicas.lend(accepts, preferred)
+
+    def _return(self, slot: Slot[Member]) -> None:
+        if self.block is None:
+            self._engine.replicas.give_back(slot)
+
+    def _elsewhere(
+        self, decision: Decision, asked: Route | None, error: Exception | None = None
+    ) -> Decision:
+        """Move a read to the endpoint: it had no effect. Raises where it must not move."""
+        if asked is not Route.REPLICA and self.block is None and self._engine.endpoint is not None:
+            return decision
+        if isinstance(error, DuckError):
+            raise from_duckdb(error, self._engine.redact) from None
+        if isinstance(error, NotDescribed):
+            raise error.reason from None
+        raise refusal(decision) from error
+
+    # ------------------------------------------------------------------------------------ blocks
+
+    @asynccontextmanager
+    async def committed(self, block: Block) -> AsyncIterator[None]:
+        assert block.connection is not None
+        committing = False
+        try:
+            async with block.connection.transaction():
+                yield
+                committing = True
+        except psycopg.Error as error:
+            self._raise(error, is_read=not committing, lost=block.connection.broken)
+        block.ended_well = True
+
+    async def end(self, block: Block) -> None:
+        engine = self._engine
+        if block.write is not None:
+            engine.log.finish(block.write)
+        self.seen = max(self.seen, engine.log.started)
+        if block.keeps_connection and block.connection is not None and not block.connection.closed:
+            self.kept = block.connection
+        if block.connection is not None and block.connection is not self.kept:
+            # An endpoint that cannot tell its transaction status cannot tell that one is open.
+            trusted = block.ended_well or engine.profile.reports_transactions
+            await engine.give_back(block.connection, discard=not trusted)
+        if block.changed_schema:
+            await engine.schema_changed()
+
+    async def open_snapshot(self) -> Block:
+        slot = await self._borrow() if self._engine.members else None
+        if slot is None:
+            return await self._open_endpoint_snapshot()
+        await self._engine.replicas.begin(slot, self.ledger.replay)
+        return Block(slot=slot, is_snapshot=True)
+
+    async def _open_endpoint_snapshot(self) -> Block:
+        block = Block(connection=self.kept or await self._engine.lend(), is_snapshot=True)
+        assert block.connection is not None
+        try:
+            await block.connection.execute(self._engine.profile.begin_snapshot)
+        except BaseException:
+            if block.connection is not self.kept:
+                await self._engine.give_back(block.connection, discard=True)
+            raise
+        return block
+
+    async def control_snapshot(self, request: Request, decision: Decision) -> Result[Any] | None:
+        """Begin or end a snapshot by statement; None for what runs in one."""
+        statement = self._engine.analyse(request.text)
+        block, began = self.block, now()
+        if statement.begins_snapshot and block is None:
+            block = self.block = await self.open_snapshot()
+            block.by_statement = True
+        elif statement.ends_transaction and block is not None and block.by_statement:
+            self.block = None
+            await self.end_snapshot(block)
+        else:
+            return None
+        if block.slot is not None:
+            replica = block.slot.replica
+            decision = decision.by(replica.name, replica.freshness.staleness(now()))
+        self._engine.count(decision)
+        return Result(
+            None,
+            (),
+            decision,
+            seconds=now() - began,
+            rowcount=-1,
+            statusmessage=statement.verb,
+            row_factory=request.row_factory,
+        )
+
+    async def end_snapshot(self, block: Block) -> None:
+        if block.slot is not None:
+            await self._engine.replicas.end(block.slot)
+        elif block.connection is not None:
+            try:
+                await block.connection.execute("ROLLBACK")
+                block.ended_well = True
+            finally:
+                await self.end(block)
+
+
+def refusal(decision: Decision) -> RoutingError:
+    """What is raised where a decision leaves nothing to do."""
+    return RoutingError(f"cannot run here: {decision.explain()}", decision)
+
+
+if not runtime.ASYNC:
+
+    def _cancel(running: tuple[Slot[Member], Run] | AsyncPooled) -> None:
+        if isinstance(running, tuple):
+            interrupt(*running)
+        else:
+            running.cancel_safe()  # type: ignore[unused-ignore,unused-coroutine]  # this is the threads' half
