@@ -27,6 +27,7 @@ from .grammar import (
     Fact,
 )
 from .lexer import Kind, Token, Unreadable, tokens
+from .plain import plain
 from .portable import disagreement
 from .reader import Findings
 
@@ -55,7 +56,6 @@ class Statement:
     orders: bool = True  # something depends on the order of text
     functions: frozenset[str] = _NO_NAMES  # that a read calls
     unknown: frozenset[str] = _NO_NAMES  # of these those that may be macros
-    tables: frozenset[str] = _NO_NAMES  # that a read names, without their schemas
     shows: str = ""  # what it takes for a table, and may be a setting
     setting: str = ""  # the key of what it sets, if a replica can be told the same
     hint: str = ""  # what a leading `/*+ pgmd: ... */` says
@@ -99,6 +99,14 @@ class Statement:
         except Unreadable:
             return ()
         return tuple(dict.fromkeys(t.text for t in found if t.kind is Kind.PARAMETER))
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The tables that a read names, without their schemas."""
+        try:
+            return _judge(_split(tokens(self.text))).tables
+        except Unreadable:
+            return _NO_NAMES
 
     @property
     def outline(self) -> str:
@@ -176,6 +184,22 @@ _known: Cache[str, Statement] = Cache(_CACHED_TEXTS)
 
 
 def _analyse(sql: str) -> Statement:
+    found = plain(sql)
+    if found is None:
+        return _walked(sql)
+    return Statement(
+        text=sql,
+        facts=READ,
+        why="",
+        verb=found.verb.upper(),
+        names=found.words - RESERVED,
+        words=found.words,
+        orders=found.orders,
+        functions=found.functions,
+    )
+
+
+def _walked(sql: str) -> Statement:
     try:
         found = tokens(sql)
     except Unreadable as error:
@@ -200,7 +224,6 @@ def _analyse(sql: str) -> Statement:
         ),
         functions=findings.functions,
         unknown=findings.unknown,
-        tables=findings.tables,
         shows=findings.shows,
         setting=heads.setting(parts[0]) if pins and len(parts) == 1 else "",
         hint=_hint(sql),

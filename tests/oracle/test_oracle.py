@@ -35,10 +35,10 @@ class Amount:
     """How much is generated. An effect costs ten times as much as none: most are reads."""
 
     seed: int = 7
-    rounds: int = 13  # of each query of the grammar
+    rounds: int = 12  # of each query of the grammar
     share: int = 8  # one of so many positions of an impure expression
     disguises: int = 3  # of each statement in the corpus
-    sample: int = 300  # of the generated queries, to be disguised
+    sample: int = 240  # of the generated queries, to be disguised
     calls: int = 2  # of each function
 
 
