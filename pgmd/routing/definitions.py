@@ -7,53 +7,50 @@ to `pgmd.sql` nor a macro here stays unknown.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..sql import Fact, Statement, analyse
-from ..sql.grammar import NAMING_CALLS
 from ..sql.lexer import Unreadable, tokens
 from ..sql.statement import unresolved
 
-# One row an object: what it is, its name, its text.
+# One row an object: what it is, its name, its text. A macro that shadows a function of DuckDB may
+# be called by syntax: x + 1 calls "+", [x] calls list_value. Of tables with computed columns all
+# column expressions are listed, defaults among them.
 QUERY = """
 SELECT 'table', table_name, '' FROM duckdb_tables() WHERE NOT internal
 UNION ALL
+SELECT 'column', c.table_name, c.column_default
+  FROM duckdb_columns() AS c
+  JOIN duckdb_tables() AS t USING (database_name, schema_name, table_name)
+ WHERE NOT t.internal AND t.sql LIKE '%GENERATED ALWAYS AS%' AND c.column_default IS NOT NULL
+UNION ALL
 SELECT 'view', view_name, coalesce(sql, '') FROM duckdb_views() WHERE NOT internal
 UNION ALL
-SELECT function_type, function_name, coalesce(macro_definition, '')
+SELECT CASE WHEN function_name IN (SELECT function_name FROM duckdb_functions() WHERE internal)
+            THEN 'shadow' ELSE function_type END, function_name, coalesce(macro_definition, '')
   FROM duckdb_functions() WHERE NOT internal AND function_type IN ('macro', 'table_macro')
 """
-
-_HARMLESS = Fact.READS | Fact.VOLATILE | Fact.WRITES
-
-
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """Lower-case names. One stands for every object that is called so, in any schema."""
-
-    views: frozenset[str]
-    macros: frozenset[str]
-    relations: frozenset[str]
-    # The queries behind views and macros.
-    bodies: dict[str, list[str]]
+_MACROS = frozenset(["macro", "table_macro", "shadow"])
 
 
 class Definitions:
-    """The tables, views and macros of a DuckDB database. Equal to another with the same."""
+    """The tables, views and macros of a DuckDB database. Equal to another with the same.
 
-    __slots__ = ("_names", "_rows")
+    A name stands for every object that is called so, in any schema.
+    """
+
+    __slots__ = ("_bodies", "_macros", "_relations", "_rows", "_shadows")
 
     def __init__(self, rows: frozenset[tuple[str, str, str]]) -> None:
         self._rows = rows
-        kinds: dict[str, set[str]] = {"table": set(), "view": set(), "macro": set()}
-        bodies: dict[str, list[str]] = {}
+        self._macros = frozenset(name for kind, name, _ in rows if kind in _MACROS)
+        self._relations = frozenset(name for kind, name, _ in rows if kind in ("table", "view"))
+        # The queries behind names.
+        self._bodies: dict[str, list[str]] = {}
         for kind, name, text in sorted(rows):
-            kinds[kind.removeprefix("table_")].add(name)
             if kind != "table":
-                bodies.setdefault(name, []).append(_query(kind, text))
-        views = frozenset(kinds["view"])
-        relations = views | kinds["table"]
-        self._names = _Names(views, frozenset(kinds["macro"]), relations, bodies)
+                self._bodies.setdefault(name, []).append(_query(kind, text))
+        self._shadows = frozenset(name for kind, name, _ in rows if kind == "shadow")
 
     @classmethod
     def read(cls, rows: Iterable[tuple[str, str, str]]) -> Definitions:
@@ -64,51 +61,35 @@ class Definitions:
         """The same statement, with what the views and macros in it do among its facts."""
         if Fact.READS not in statement.facts:
             return statement
-        bodies = list(self._behind(statement.names))
-        if not (bodies or statement.unknown or statement.shows):
+        bodies = list(self._behind(statement.names | statement.named | self._shadows))
+        if not (bodies or statement.unknown or statement.named):
             return statement
         facts = statement.facts
-        unknown, shows = self._unresolved(statement)
-        why = statement.why if unknown or shows or not statement.can_be_read else ""
+        unknown, named = self._unresolved(statement)
+        why = statement.why if unknown or named or not statement.can_be_read else ""
         for name, body in bodies:
             facts |= body.facts
-            left, _ = self._unresolved(body)
-            if left:
+            left = self._unresolved(body)
+            if any(left):
                 facts |= Fact.UNKNOWN
-            if not why and (left or not body.can_be_read):
-                why = f"{name[:40]}: {unresolved(left, '') if left else body.why}"
-        if statement.names_tables_in_text and not why:
-            facts, why = self._in_text(facts)
-        return replace(statement, facts=facts, why=why, unknown=unknown, shows=shows)
+            if not why and (any(left) or not body.can_be_read):
+                why = f"{name[:40]}: {unresolved(*left) if any(left) else body.why}"
+        return replace(statement, facts=facts, why=why, unknown=unknown, named=named)
 
-    def _in_text(self, facts: Fact) -> tuple[Fact, str]:
-        """What reading a table named in a text may do: it may be any view.
-
-        That it writes need not be feared: a replica refuses that and nothing has happened.
-        """
-        for name, body in self._behind(self._names.views):
-            if body.facts & ~_HARMLESS or self._unresolved(body)[0]:
-                return facts | Fact.UNKNOWN, f"may read the view {name[:40]}"
-        return facts, ""
-
-    def _unresolved(self, statement: Statement) -> tuple[frozenset[str], str]:
-        known = self._names.macros
-        if statement.names_tables_in_text:
-            # Which table that is, is looked at in _in_text.
-            known |= NAMING_CALLS
-        shows = "" if statement.shows in self._names.relations else statement.shows
-        return statement.unknown - known, shows
+    def _unresolved(self, statement: Statement) -> tuple[frozenset[str], frozenset[str]]:
+        """What it calls that is no macro, and what it names that is no table or view."""
+        return statement.unknown - self._macros, statement.named - self._relations
 
     def _behind(self, names: frozenset[str]) -> Iterator[tuple[str, Statement]]:
         """Every definition that these names stand for, and those behind them, each once."""
         seen: set[str] = set()
         waiting = [names]
         while waiting:
-            for name in sorted((self._names.bodies.keys() & waiting.pop()) - seen):
+            for name in sorted((self._bodies.keys() & waiting.pop()) - seen):
                 seen.add(name)
-                for text in self._names.bodies[name]:
+                for text in self._bodies[name]:
                     body = analyse(text)
-                    waiting.append(body.names)
+                    waiting.append(body.names | body.named)
                     yield name, body
 
     def __eq__(self, other: object) -> bool:
@@ -127,9 +108,10 @@ def _folded(name: str) -> str:
 
 
 def _query(kind: str, text: str) -> str:
-    if kind == "macro":
-        return f"SELECT {text}"
-    return _after_as(text) if kind == "view" else text
+    if kind == "view":
+        return _after_as(text)
+    # Of a shadow nobody says whether it is a query or an expression: in parentheses it is both.
+    return text if kind == "table_macro" else f"SELECT ({text})"
 
 
 def _after_as(text: str) -> str:

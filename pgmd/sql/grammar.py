@@ -179,7 +179,7 @@ DOUBTFUL_CALLS: dict[str, Fact] = {
     # The hash differs between versions, the others are for tests and for the engine itself.
     **dict.fromkeys(_words("hash test_all_types test_vector_types icu_calendar_names"), DOUBT),
 }
-# The name of a table stands in a text: nothing says whether it is a view, and what that does.
+# The name of a table stands in a text.
 NAMING_CALLS = _words("query_table")
 SESSION_CALL_PREFIXES = ("pg_advisory_", "pg_try_advisory_")
 # Within such a name: what it does ends with the transaction.
@@ -337,6 +337,7 @@ PIVOTS = _words("pivot unpivot pivot_wider pivot_longer")
 # --- what a session sets and a replica's cursor can be told, too -------------------------------
 
 PATH_SETTINGS = _words("schema search_path")
+SYSTEM_SCHEMAS = _words("system temp information_schema pg_catalog")
 CONSTANT_WORDS = _words(
     "null true false date timestamp interval integer int bigint smallint varchar text double"
     " boolean decimal float"

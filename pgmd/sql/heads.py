@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 from .grammar import (
     ASKS,
@@ -22,6 +23,7 @@ from .grammar import (
     SESSION,
     SHOW,
     SHOWN_OF_SESSION,
+    SYSTEM_SCHEMAS,
     TEMPORARY,
     TEMPORARY_WORDS,
     Fact,
@@ -30,6 +32,7 @@ from .lexer import Kind, Token
 from .reader import ELSEWHERE, NOTHING, TABLES, Findings, Reader
 
 Part = tuple[Token, ...]
+_PATH = re.compile(r"\w+")
 
 _WORD, _QUOTED, _STRING, _OPERATOR = Kind.WORD, Kind.QUOTED, Kind.STRING, Kind.OPERATOR
 _NAMES = frozenset([_WORD, _QUOTED])
@@ -130,7 +133,7 @@ def _show(part: Part) -> Findings:
         if len(inner) == 1 or (inner[1].word == "from" and _is_name(inner[2:])):
             return Findings(READ)
     elif inner and inner[0].word not in SHOWN_OF_SESSION and _is_name(inner):
-        return Findings(READ, shows=inner[-1].word)
+        return Findings(READ, named=frozenset([inner[-1].word]))
     return Findings(ASKS, "SHOW")
 
 
@@ -162,7 +165,7 @@ def setting(part: Part) -> str:
     """
     words = [token.word for token in part[:3]]
     if words[0] == "use":
-        return "path" if _is_name(part[1:]) else ""
+        return "path" if _is_name(part[1:]) and not _names_system(part[1:]) else ""
     if words[0] not in ("set", "reset"):
         return ""
     start = 2 if words[1:2] == ["session"] else 1
@@ -187,7 +190,13 @@ def _path(part: Part, start: int) -> str:
     if part[0].word == "reset":
         return "" if rest else "-path"
     value = rest[1:]
-    return "path" if _assigns(rest) and len(value) == 1 and value[0].kind in _NAMED else ""
+    fits = _assigns(rest) and len(value) == 1 and value[0].kind in _NAMED
+    return "path" if fits and not _names_system(value) else ""
+
+
+def _names_system(part: Part) -> bool:
+    """Whether one of these schemas lists what each side has for itself."""
+    return any(not SYSTEM_SCHEMAS.isdisjoint(_PATH.findall(token.text.lower())) for token in part)
 
 
 def _assigns(part: Part) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from .grammar import (
@@ -18,6 +19,7 @@ from .grammar import (
     FUNCTIONS,
     LOCAL_FILES,
     LOCKING,
+    NAMING_CALLS,
     NOT_CALLS,
     PATH_CHARACTERS,
     PIVOTS,
@@ -47,6 +49,7 @@ _NAMES = frozenset([_WORD, _QUOTED])
 NOTHING = Token(_OPERATOR, "", "", -1)
 _NO_NAMES: frozenset[str] = frozenset()
 
+_TABLE_IN_TEXT = re.compile(r"'([A-Za-z_]\w*)'", re.ASCII)
 _CTE_BODIES = (["("], ["materialized", "("], ["not", "materialized", "("])
 _KEYWORDS = CLAUSE_END | RESERVED | {"join"} | DOUBTFUL_WORDS.keys()
 _NOTED_NAMES = SESSION_NAMES | CLOCK_NAMES | {"temp"}
@@ -63,7 +66,7 @@ class Findings(NamedTuple):
     functions: frozenset[str] = _NO_NAMES  # that it calls
     unknown: frozenset[str] = _NO_NAMES  # of these those that no table of ours knows
     tables: frozenset[str] = _NO_NAMES  # that it reads, without their schema
-    shows: str = ""  # what must be a table or a view
+    named: frozenset[str] = _NO_NAMES  # what must be a table or a view
 
 
 class Reader:
@@ -72,6 +75,7 @@ class Reader:
     __slots__ = (
         "_facts",
         "_functions",
+        "_named",
         "_open",
         "_part",
         "_state",
@@ -90,6 +94,7 @@ class Reader:
         self._functions: set[str] = set()
         self._unknown: set[str] = set()
         self._tables: set[str] = set()
+        self._named: set[str] = set()
 
     def judge(self) -> Findings:
         self._walk()
@@ -101,6 +106,7 @@ class Reader:
             frozenset(self._functions),
             frozenset(self._unknown),
             frozenset(self._tables - self._functions),
+            frozenset(self._named),
         )
 
     def _walk(self) -> None:
@@ -238,10 +244,20 @@ class Reader:
             self._object(VOLATILE_READ, "")
         elif word in FILE_CALLS:
             self._file(self._next(i).text)
+        elif word in NAMING_CALLS:
+            self._named_in_text(i)
         elif word in DOUBTFUL_CALLS:
             self._object(DOUBTFUL_CALLS[word], f"calls {word[:40]}()")
         elif not word.startswith(SYSTEM_PREFIXES):  # these are objected to already
             self._unknown.add(word)
+
+    def _named_in_text(self, i: int) -> None:
+        argument, end = self._next(i), self._next(i + 1)
+        name = _TABLE_IN_TEXT.fullmatch(argument.text)
+        if name and end.text == ")":
+            self._named.add(name[1].lower())
+        else:
+            self._object(DOUBT, "names a table in a text or a parameter")
 
     def _is_column_list(self, i: int, before: Token) -> bool:
         """Whether the parenthesis at *i* belongs to `AS t(a, b)`, `WITH t(a) AS` or a type."""

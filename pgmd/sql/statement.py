@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from ..cache import Cache
 from . import heads
 from .grammar import (
-    NAMING_CALLS,
     ORDERING_OPERATORS,
     ORDERING_WORDS,
     PINNING,
@@ -56,7 +55,7 @@ class Statement:
     orders: bool = True  # something depends on the order of text
     functions: frozenset[str] = _NO_NAMES  # that a read calls
     unknown: frozenset[str] = _NO_NAMES  # of these those that may be macros
-    shows: str = ""  # what it takes for a table, and may be a setting
+    named: frozenset[str] = _NO_NAMES  # what it takes for a table, and may be something else
     setting: str = ""  # the key of what it sets, if a replica can be told the same
     hint: str = ""  # what a leading `/*+ pgmd: ... */` says
 
@@ -72,7 +71,7 @@ class Statement:
         unknown = not plain and Fact.UNKNOWN in facts and Fact.READS not in facts
         put = object.__setattr__
         put(self, "can_be_read", plain)
-        put(self, "is_read", plain and not self.unknown and not self.shows)
+        put(self, "is_read", plain and not self.unknown and not self.named)
         put(self, "pins", not plain and (unknown or bool(facts & PINNING)))
         # A transaction that is committed as text may have changed it before.
         changes = unknown or bool(facts & (Fact.DDL | Fact.TRANSACTION))
@@ -119,11 +118,6 @@ class Statement:
             lambda t: t.kind in _NAMES and t.word not in _BEFORE_VALUE, found
         )
         return " ".join(token.text for token in itertools.islice(head, 5))[:80]
-
-    @property
-    def names_tables_in_text(self) -> bool:
-        """Whether a text or a parameter tells which table is read."""
-        return bool(self.functions & NAMING_CALLS)
 
     @property
     def makes_types(self) -> bool:
@@ -224,7 +218,7 @@ def _walked(sql: str) -> Statement:
         ),
         functions=findings.functions,
         unknown=findings.unknown,
-        shows=findings.shows,
+        named=findings.named,
         setting=heads.setting(parts[0]) if pins and len(parts) == 1 else "",
         hint=_hint(sql),
     )
@@ -238,14 +232,14 @@ def _hint(sql: str) -> str:
 
 
 def _why(found: Findings) -> str:
-    if found.why or not (found.unknown or found.shows):
+    if found.why or not (found.unknown or found.named):
         return found.why
-    return unresolved(found.unknown, found.shows)
+    return unresolved(found.unknown, found.named)
 
 
-def unresolved(unknown: frozenset[str], shows: str) -> str:
+def unresolved(unknown: frozenset[str], named: frozenset[str]) -> str:
     """What nobody knows of a statement, in words."""
-    return f"calls {min(unknown)[:40]}()" if unknown else f"{shows[:40]} may be a setting"
+    return f"calls {min(unknown)[:40]}()" if unknown else f"{min(named)[:40]} may be no table"
 
 
 def _split(found: tuple[Token, ...]) -> list[tuple[Token, ...]]:

@@ -39,7 +39,7 @@ CREATE VIEW view_over_file AS SELECT * FROM 'data.csv';
 CREATE MACRO pure_macro(x) AS x + 1;
 CREATE MACRO macro_that_calls_nextval() AS nextval('s');
 CREATE MACRO macro_over_macro(x) AS macro_that_calls_nextval() + x;
-CREATE MACRO ucase(x) AS nextval('s') || x;
+CREATE MACRO ucase(x) AS 'shadowed ' || x;
 CREATE MACRO pure_table_macro(k) AS TABLE SELECT a FROM t WHERE a <= k;
 CREATE MACRO table_macro_with_nextval() AS TABLE SELECT nextval('s') AS n;
 COMMENT ON TABLE w IS 'a comment';

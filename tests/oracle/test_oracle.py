@@ -137,7 +137,6 @@ EFFECTS = [
     ("SELECT nextval('s')", "sequences"),
     ("SELECT nextval('s'), error('x')", "sequences"),
     ("SELECT macro_that_calls_nextval()", "sequences"),
-    ("SELECT ucase('a')", "sequences"),
     ("FROM view_over_view", "sequences"),
     ("SELECT setseed(0.1)", "random()"),
     ("INSERT INTO u VALUES (1)", "oracle.duckdb.wal changed"),

@@ -23,7 +23,7 @@ from pgmd.sql import Fact, Statement, analyse, convert
 TABLE = Path(__file__).parents[1] / "corpora" / "routing.toml"
 ROWS: list[dict[str, Any]] = tomllib.loads(TABLE.read_text(encoding="utf-8"))["row"]
 ROUTES = frozenset("RWPSX")
-KEYS = {"number", "route", "why", "statements", "setup", "before", "convert", "corrected", "gap"}
+KEYS = {"number", "route", "why", "statements", "setup", "before", "convert", "corrected"}
 SITE = Site(has_endpoint=True, has_replicas=True, replicas_open=True, dialect=Dialect.DUCKDB)
 SCHEMA = """
 CREATE TABLE t (a integer, b varchar, call integer, "update" integer);
@@ -48,7 +48,6 @@ class Case:
     sql: str
     setup: tuple[str, ...]
     before: tuple[str, ...]
-    gap: str
 
     def __str__(self) -> str:
         return f"{self.number} {self.route} {self.sql[:60]!a}"
@@ -61,7 +60,6 @@ def _case(row: dict[str, Any], text: str) -> Case:
         convert(text).text if "convert" in row else text,
         tuple(row.get("setup", ())),
         tuple(row.get("before", ())),
-        row.get("gap", ""),
     )
 
 
@@ -69,14 +67,8 @@ CASES = [_case(row, text) for row in ROWS for text in row["statements"]]
 
 
 def _of(routes: str) -> list[Any]:
-    """The cases of these routes; a known error must be one still."""
-    return [
-        pytest.param(case, id=str(case), marks=[pytest.mark.xfail(reason=case.gap)])
-        if case.gap
-        else pytest.param(case, id=str(case))
-        for case in CASES
-        if case.route in routes
-    ]
+    """The cases of these routes."""
+    return [pytest.param(case, id=str(case)) for case in CASES if case.route in routes]
 
 
 # ------------------------------------------------------------------------------ what is decided
