@@ -33,6 +33,8 @@ QUERY = (
     "WHERE o.created >= '2024-01-01' AND o.status IN ('paid', 'sent') AND c.region = $1 "
     "ORDER BY o.created DESC LIMIT 50"
 )
+# Not plain, so that its tokens are walked through.
+QUOTED = QUERY.replace("orders", '"orders"').replace("customers", '"customers"')
 LONG = " UNION ALL ".join(f"({QUERY.replace('2024', str(2024 + n))})" for n in range(110))
 CACHED, ANALYSE, TOKENS = "cached", "analyse", "tokens"
 
@@ -111,6 +113,8 @@ def main() -> None:
     if missing:
         print(f"not installed: {', '.join(missing)}")
     report(f"a query of {len(QUERY)} characters", measure(works, [QUERY], rounds, calls))
+    name = f"the same with quoted names, {len(QUOTED)} characters"
+    report(name, measure(works, [QUOTED], rounds, calls))
     few = max(1, calls // 50)
     report(f"{len(LONG) / 1000:.0f} KB of SQL", measure(works, [LONG], rounds, few))
     name = f"{len(common)} texts of the corpus, which all can read"

@@ -506,6 +506,10 @@ class Backend:
             self._transaction_ended()
         elif self._in_transaction:
             self._is_aborted = not self._still_works()
+        else:
+            # DuckDB 1.5.5 keeps the transaction of a COPY FROM DATABASE that failed.
+            with suppress(duckdb.Error):
+                self._cursor.rollback()
 
     def _still_works(self) -> bool:
         """Some errors abort DuckDB's transaction, others do not, and which depends on its version:

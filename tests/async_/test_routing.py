@@ -131,6 +131,14 @@ async def test_an_error_is_the_endpoints(stand: Stand) -> None:
         assert (await value(s, "SELECT 1"))[1] is Route.REPLICA
 
 
+async def test_a_statement_that_fails_leaves_no_transaction_behind(stand: Stand) -> None:
+    async with await engine_with_schema(stand, 0) as engine, engine.session() as s:
+        for _ in range(3):
+            with pytest.raises(psycopg.errors.InvalidCatalogName):
+                await s.execute("COPY FROM DATABASE app TO nonsense")
+            assert await value(s, "SELECT count(*) FROM t") == (10, Route.ENDPOINT)
+
+
 # ------------------------------------------------------------------------- views and macros
 
 

@@ -132,6 +132,14 @@ def test_an_error_is_the_endpoints(stand: Stand) -> None:
         assert (value(s, "SELECT 1"))[1] is Route.REPLICA
 
 
+def test_a_statement_that_fails_leaves_no_transaction_behind(stand: Stand) -> None:
+    with engine_with_schema(stand, 0) as engine, engine.session() as s:
+        for _ in range(3):
+            with pytest.raises(psycopg.errors.InvalidCatalogName):
+                s.execute("COPY FROM DATABASE app TO nonsense")
+            assert value(s, "SELECT count(*) FROM t") == (10, Route.ENDPOINT)
+
+
 # ------------------------------------------------------------------------- views and macros
 
 
