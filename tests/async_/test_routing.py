@@ -194,6 +194,14 @@ async def test_what_can_be_set_on_both_sides_is(stand: Stand) -> None:
         assert await value(s, "SELECT count(*) FROM t") == (10, Route.REPLICA)
 
 
+async def test_to_set_something_is_not_to_see_what_others_wrote(stand: Stand) -> None:
+    async with await engine_with_schema(stand) as engine, engine.session() as s:
+        async with engine.session() as other:
+            await other.execute("DELETE FROM t")
+        await s.execute("SET VARIABLE x = 1")
+        assert await value(s, "SELECT count(*) FROM t") == (10, Route.REPLICA)
+
+
 async def test_a_fan_out_knows_what_its_session_has_set(stand: Stand) -> None:
     async with await engine_with_schema(stand) as engine, engine.session() as s:
         await s.execute("SET VARIABLE x = 10")

@@ -195,6 +195,14 @@ def test_what_can_be_set_on_both_sides_is(stand: Stand) -> None:
         assert value(s, "SELECT count(*) FROM t") == (10, Route.REPLICA)
 
 
+def test_to_set_something_is_not_to_see_what_others_wrote(stand: Stand) -> None:
+    with engine_with_schema(stand) as engine, engine.session() as s:
+        with engine.session() as other:
+            other.execute("DELETE FROM t")
+        s.execute("SET VARIABLE x = 1")
+        assert value(s, "SELECT count(*) FROM t") == (10, Route.REPLICA)
+
+
 def test_a_fan_out_knows_what_its_session_has_set(stand: Stand) -> None:
     with engine_with_schema(stand) as engine, engine.session() as s:
         s.execute("SET VARIABLE x = 10")
