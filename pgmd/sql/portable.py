@@ -35,6 +35,7 @@ _NOTHING = Token(Kind.OPERATOR, "", "", -1)
 
 _INTEGER = re.compile(r"\d{1,18}")
 _DECIMAL = re.compile(r"(?=[\d.]{2,19}$)\d*\.\d+")
+_PIECES = re.compile(r"'[ \t\f\r]*+\n\s*+'")
 _DATE = re.compile(r"'\d{4}-\d\d-\d\d'")
 _TIMESTAMP = re.compile(r"'\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?'")
 _INTERVAL = re.compile(r"'\d{1,6}( (year|month|week|day|hour|minute|second)s?)?'")
@@ -413,7 +414,7 @@ class _Walk:
         text = token.text
         if text[0] not in "'$":
             raise _Disagreement(f"a literal {text[0]}'...'")
-        if "\n" in text and text[0] == "'" and re.search(r"'\s*\n\s*'", text):
+        if "\n" in text and text[0] == "'" and _PIECES.search(text):
             raise _Disagreement("a literal in several pieces")
         if previous.word == "like" or self._frames[-1].call == "date_trunc":
             return
