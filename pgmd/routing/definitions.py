@@ -17,6 +17,10 @@ from ..sql.statement import unresolved
 # be called by syntax: x + 1 calls "+", [x] calls list_value. Of tables with computed columns all
 # column expressions are listed, defaults among them.
 QUERY = """
+WITH f AS MATERIALIZED (
+    SELECT function_name AS name, function_type AS type, macro_definition AS body, internal
+      FROM duckdb_functions()
+)
 SELECT 'table', table_name, '' FROM duckdb_tables() WHERE NOT internal
 UNION ALL
 SELECT 'column', c.table_name, c.column_default
@@ -26,9 +30,9 @@ SELECT 'column', c.table_name, c.column_default
 UNION ALL
 SELECT 'view', view_name, coalesce(sql, '') FROM duckdb_views() WHERE NOT internal
 UNION ALL
-SELECT CASE WHEN function_name IN (SELECT function_name FROM duckdb_functions() WHERE internal)
-            THEN 'shadow' ELSE function_type END, function_name, coalesce(macro_definition, '')
-  FROM duckdb_functions() WHERE NOT internal AND function_type IN ('macro', 'table_macro')
+SELECT CASE WHEN name IN (SELECT name FROM f WHERE internal) THEN 'shadow' ELSE type END,
+       name, coalesce(body, '')
+  FROM f WHERE NOT internal AND type IN ('macro', 'table_macro')
 """
 _MACROS = frozenset(["macro", "table_macro", "shadow"])
 
