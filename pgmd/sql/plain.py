@@ -1,7 +1,7 @@
 """Confirm a plain read without cutting it into tokens, which is most of the work.
 
-Plain is a text without comments, quoted names and odd literals, where both lexers cannot but see
-the same words. If all of its words and calls are harmless wherever they stand, it is a read, and
+Plain is a text without comments, odd literals and odd names, where both lexers cannot but see the
+same words. If all of its words and calls are harmless wherever they stand, it is a read, and
 what the walk over its tokens would look at in addition is not there. Anything else is for the walk.
 """
 
@@ -29,6 +29,7 @@ from .lexer import MAX_BYTES
 _PLAIN = re.compile(
     r"""(?x)
     (?: [A-Za-z0-9_\ \t\n\r.,()=<>+*:|!%]++ | -(?!-) | /(?!\*) | (?<![\w$])\$\d++(?![\w$])
+      | (?<!") " [A-Za-z_] [A-Za-z0-9_]*+ " (?!")
       | (?<![\w$']) ' [A-Za-z0-9_\ :-]*+ ' (?!')
     )*+
     ;?+ [\ \t\n\r]*+
@@ -36,6 +37,7 @@ _PLAIN = re.compile(
     re.ASCII,
 )
 _LITERAL = re.compile("'[^']*'")
+_QUOTED = re.compile('"([^"]*)"')
 _IN_LIST = re.compile(r"\bin *\( *''(?:, *'')* *\)")
 # A literal behind one of these may be a file: FROM 'x', FROM t, 'x'.
 _BEFORE_TABLE = ("from", "join", "table", "lateral", ",")
@@ -63,7 +65,7 @@ class Plain(NamedTuple):
     """A confirmed read, and what its words are."""
 
     verb: str
-    words: frozenset[str]
+    words: frozenset[str]  # quoted names among them
     functions: frozenset[str]
     orders: bool
 
@@ -77,6 +79,11 @@ def plain(sql: str) -> Plain | None:
         text = _LITERAL.sub("''", text)
         if _may_name_file(text):
             return None
+    if '"' in text:
+        # What is grammar without its quotes is a name with them.
+        if not NOT_CALLS.isdisjoint(_QUOTED.findall(text)):
+            return None
+        text = text.replace('"', " ")
     found = text.translate(_SPACES).split()
     if not found or found[0] not in _HEADS or text.lstrip(" \t\n\r(")[0] == ")":
         return None
