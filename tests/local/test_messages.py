@@ -25,7 +25,7 @@ OVER_SOCKETS = 300
 # Every message that a server may send.
 BACKEND = frozenset(b"RKSZTDCEINGHdc123nst")
 MOST_REPLIES = 10_000
-SECONDS = 5.0
+SECONDS = 60.0
 
 START = pg.StartupMessage(params={"user": "fuzz", "database": "fuzz"}).to_wire()
 SESSIONS: list[list[bytes]] = [
