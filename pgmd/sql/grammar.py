@@ -331,8 +331,8 @@ CLAUSE_END = _words(
     "select values where group order having limit offset qualify window union except intersect"
     " fetch"
 )
-FROM_POSITION = _words("from join lateral")
 PIVOTS = _words("pivot unpivot pivot_wider pivot_longer")
+TABLE_POSITION = _words("from join lateral table summarize describe") | PIVOTS
 
 # --- what a session sets and a replica's cursor can be told, too -------------------------------
 

@@ -121,8 +121,6 @@ def _describe(part: Part) -> Findings:
     inner = part[1:]
     if not inner or inner[0].word in SHOWN_OF_SESSION:
         return Findings(ASKS, part[0].word.upper())
-    if inner[0].word in READ_HEADS or inner[0].text == "(":
-        return Reader(inner).judge()
     return Reader(inner, TABLES).judge()
 
 

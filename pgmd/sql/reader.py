@@ -15,7 +15,6 @@ from .grammar import (
     FILE_CALLS,
     FILE_SUFFIXES,
     FROM_ARGUMENT,
-    FROM_POSITION,
     FUNCTIONS,
     LOCAL_FILES,
     LOCKING,
@@ -33,6 +32,7 @@ from .grammar import (
     SESSION_NAMES,
     SHOWN_OF_SESSION,
     SYSTEM_PREFIXES,
+    TABLE_POSITION,
     TEMPORARY,
     TEMPORARY_WORDS,
     TRANSACTION,
@@ -208,7 +208,7 @@ class Reader:
             # What stood before it was a schema.
             self._tables.discard(self._part[i - 2].word)
             self._tables.add(token.word)
-        elif previous.text in ("", "(", ",") or previous.word in FROM_POSITION:
+        elif previous.text in ("", "(", ",") or previous.word in TABLE_POSITION:
             self._tables.add(token.word)
 
     # ------------------------------------------------------------------------- parentheses
@@ -224,7 +224,7 @@ class Reader:
         if self._state is not TABLES:
             return False
         return previous.text in ("", "(", ",") or (
-            previous.kind is _WORD and previous.word in FROM_POSITION
+            previous.kind is _WORD and previous.word in TABLE_POSITION
         )
 
     # ------------------------------------------------------------------------------- calls

@@ -492,6 +492,8 @@ _FILES = (
     "SELECT * FROM read_duckdb('other.duckdb')",
     "FROM 'other.duckdb'",
     "PIVOT 'data.csv' ON b USING sum(a)",
+    "PIVOT ('data.csv') ON b USING sum(a)",
+    "FROM (UNPIVOT (('data.csv')) ON a)",
     "SUMMARIZE 'data.csv'",
     "DESCRIBE 'data.csv'",
     "DESCRIBE FROM 'data.csv'",

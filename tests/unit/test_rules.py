@@ -425,6 +425,7 @@ def test_plain_is_what_the_walk_finds(sql: str) -> None:
         "SELECT a FROM t, duckdb_tables",
         ")SELECT 1",
         "()SELECT 1",
+        "WITH q AS (PIVOT 'x' ON a) FROM q",
         "SELECT 1 FROM t WHERE 12a",
         "\t\n",
         ")",
@@ -599,6 +600,7 @@ def test_macro() -> None:
     assert resolved("FROM m()", ("table_macro", "m", "EXPLAIN DELETE")).why == "m: EXPLAIN: DELETE"
     assert resolved("SELECT m()", ("macro", "m", "1 + 1")).is_read
     assert resolved("SELECT m()", ("macro", "M", "1 + 1")).is_read
+    assert resolved("SELECT m()", ("shadow", "m", "1 + 1")).is_read
     assert resolved("SELECT m()", ("table", "m", "")).why == "calls m()"
 
 
