@@ -162,3 +162,36 @@ def test_threads_do_not_lose_the_bounds() -> None:
         sys.setswitchinterval(interval)
     assert not errors
     assert cache._bytes == sum(2500 + 32 * len(key) for key in cache) <= max_bytes
+
+
+class Slow(str):
+    """A text that is hashed a second time only once somebody else has had time to interfere."""
+
+    __slots__ = ("hashed", "interfered")
+
+    def __hash__(self) -> int:
+        self.hashed += 1
+        if self.hashed == 2:
+            self.interfered.wait(0.5)
+        return str.__hash__(self)
+
+    __eq__ = str.__eq__
+
+
+def test_two_threads_that_put_the_same_in_count_it_once() -> None:
+    cache: Cache[str, int] = Cache(10, max_bytes=10_000)
+    slow = Slow("a")
+    slow.hashed, slow.interfered = 0, threading.Event()
+
+    def interfere() -> None:
+        cache["a"] = 2
+        slow.interfered.set()
+
+    first = threading.Thread(target=lambda: cache.__setitem__(slow, 1))
+    first.start()
+    second = threading.Thread(target=interfere)
+    second.start()
+    first.join()
+    second.join()
+    assert slow.hashed >= 2
+    assert cache._bytes == 2500 + 32
