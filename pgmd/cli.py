@@ -19,6 +19,7 @@ import pgmd
 from pgmd.demo import DemoError, Options, run_demo
 from pgmd.errors import ConfigurationError
 from pgmd.local import Quirks
+from pgmd.parity.types import TWINS, pg_name
 from pgmd.profile import Dialect
 from pgmd.routing.router import Site, decide
 from pgmd.serving import make_local
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_serve(commands)
     _add_explain(commands)
+    _add_types(commands)
     return parser
 
 
@@ -144,6 +146,17 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
 
 
+def _add_types(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    types = commands.add_parser(
+        "types",
+        help="print the type table",
+        description="Print each DuckDB type, the PostgreSQL type that a client sees it as, the "
+        "Python class of its values on both routes, the Python values that psycopg sends as it, "
+        "and what happens at its edges.",
+    )
+    types.set_defaults(run=_types)
+
+
 def _count(text: str) -> int:
     try:
         value = int(text)
@@ -178,6 +191,18 @@ def _serve(arguments: argparse.Namespace) -> int:
     with _until_told() as stopped, local:
         print(f"serving {arguments.file} for development: {local.public_dsn}", flush=True)
         stopped.wait()
+    return 0
+
+
+def _types(_: argparse.Namespace) -> int:
+    rows = [("DuckDB", "PostgreSQL", "oid", "Python", "sent for", "at the edges")]
+    for twin in TWINS.values():
+        names = twin.name, pg_name(twin.oid), str(twin.oid)
+        rows.append((*names, twin.python, twin.sent_for, twin.edges))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
     return 0
 
 

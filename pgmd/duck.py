@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import duckdb
 
@@ -21,7 +21,7 @@ from .routing import definitions
 from .routing.catalogue import QUERY, SCHEMAS_QUERY, Catalogue
 from .routing.definitions import Definitions
 from .sources import ALIAS, Plan, search_path
-from .sql import analyse, parenthesised
+from .sql import analyse
 from .sql.quoting import literal
 
 # fetchall() holds the GIL throughout; slices let other threads in.
@@ -43,10 +43,37 @@ class Run:
 
 
 class Answer(NamedTuple):
-    """What DuckDB returned: its own description and its own values."""
+    """What DuckDB returned: its own description, and its own values in rows or Arrow batches."""
 
     description: list[Any]
     rows: list[tuple[Any, ...]]
+    batches: list[Any] | None = None
+
+
+class Reading(Protocol):
+    """Decides how the answer to one query is fetched, once for each execution."""
+
+    @property
+    def query(self) -> str | None:
+        """What to run in place of the query, if that is known already."""
+        ...
+
+    def next(self, description: list[Any]) -> str | None:
+        """What to run instead of what has just run and returns these columns; None when that is
+        what was wanted. Raises whatever stops it."""
+        ...
+
+    @property
+    def as_arrow(self) -> bool:
+        """Whether to fetch what has run as Arrow batches."""
+        ...
+
+
+class _AsItIs:
+    query = None
+    as_arrow = False
+
+    def next(self, description: list[Any]) -> None: ...
 
 
 class NotOneStatement(Exception):
@@ -98,15 +125,56 @@ class Cursor:
         self.broken = False
 
     def execute(
-        self, run: Run, text: str, values: Sequence[Any], before: Sequence[str] = ()
+        self,
+        run: Run,
+        text: str,
+        values: Sequence[Any],
+        reading: Reading | None = None,
+        before: Sequence[str] = (),
     ) -> Answer:
         """Run one read and fetch all of it, after the statements *before* it, if any.
 
-        Raises duckdb's errors, `NotOneStatement`, and `UsageError` when another statement runs on
-        this cursor.
+        Raises duckdb's errors, `NotOneStatement`, what *reading* raises, and `UsageError` when
+        another statement runs on this cursor.
         """
-        answer: Answer = self._guarded(run, lambda: self._execute(text, values, before))
+
+        def work() -> Answer:
+            wanted = reading or _AsItIs()
+            description = self._start(text, values, wanted, before)
+            if wanted.as_arrow:
+                return Answer(description, [], list(_reader(self._connection)))
+            rows = self._connection.fetchmany(_SLICE)
+            while len(rows) % _SLICE == 0 and (part := self._connection.fetchmany(_SLICE)):
+                rows += part
+            return Answer(description, rows)
+
+        answer: Answer = self._guarded(run, work)
         return answer
+
+    def open(
+        self,
+        run: Run,
+        text: str,
+        values: Sequence[Any],
+        reading: Reading | None = None,
+        before: Sequence[str] = (),
+    ) -> Callable[[], Answer]:
+        """Start one read; what is returned fetches the next part, an empty one at the end.
+
+        Raises as `execute()`, and so does each part. Nothing else may run here meanwhile; a reader
+        that stops early closes the cursor, or its rows stay in memory.
+        """
+        wanted = reading or _AsItIs()
+        description = self._guarded(run, lambda: self._start(text, values, wanted, before))
+        reader = _reader(self._connection) if wanted.as_arrow else None
+
+        def part() -> Answer:
+            if reader is None:
+                return Answer(description, self._connection.fetchmany(_SLICE))
+            batch = next(reader, None)
+            return Answer(description, [], [] if batch is None else [batch])
+
+        return lambda: self._guarded(run, part)
 
     def command(self, run: Run, text: str) -> None:
         """Run one of pgmd's own statements, such as BEGIN."""
@@ -143,37 +211,32 @@ class Cursor:
             with self._lock:
                 self._run = None
 
-    def _execute(self, text: str, values: Sequence[Any], before: Sequence[str]) -> Answer:
+    def _start(
+        self, text: str, values: Sequence[Any], reading: Reading, before: Sequence[str]
+    ) -> list[Any]:
         connection = self._connection
         for setting in before:
             self.broken = True  # for everybody else
             connection.execute(setting)
-        statement = self._statements.get(connection, text)
-        if statement is text:
-            # The temporary type stays in the cursor for as long as there is one.
-            self.broken = True
-        connection.execute(statement, values) if values else connection.execute(statement)
-        description = connection.description or []
-        if any(column[1].id == "interval" for column in description):
-            connection.execute(_with_whole_years(text, description), values)
-        rows = connection.fetchmany(_SLICE)
-        while len(rows) % _SLICE == 0 and (part := connection.fetchmany(_SLICE)):
-            rows += part
-        return Answer(description, rows)
+        query: str | None = reading.query or text
+        description: list[Any] = []
+        while query is not None:
+            statement = self._statements.get(connection, query)
+            if statement is query:
+                # The temporary type stays in the cursor for as long as there is one.
+                self.broken = True
+            connection.execute(statement, values) if values else connection.execute(statement)
+            description = connection.description or []
+            query = reading.next(description)
+        return description
 
 
-def _with_whole_years(text: str, description: list[Any]) -> str:
-    """The same query with five days more for each whole year in an interval.
-
-    DuckDB's timedelta takes a year for twelve months of 30 days, psycopg's for 365 days, and the
-    timedelta alone does not tell.
-    """
-    names = [f"c{n}" for n in range(len(description))]
-    columns = [
-        f"{n} + to_days(CAST(5 * datepart('year', {n}) AS INTEGER))" if c[1].id == "interval" else n
-        for n, c in zip(names, description, strict=True)
-    ]
-    return f"SELECT {', '.join(columns)} FROM {parenthesised(text)} AS q({', '.join(names)})"
+def _reader(connection: duckdb.DuckDBPyConnection) -> Iterator[Any]:
+    """The Arrow batches of what has been executed."""
+    if hasattr(connection, "to_arrow_reader"):
+        return connection.to_arrow_reader(_SLICE)  # type: ignore[no-any-return]
+    # DuckDB 1.4 has no other name for it.
+    return connection.fetch_record_batch(_SLICE)  # type: ignore[no-any-return]
 
 
 class Instance:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import psycopg
 from psycopg import sql as psycopg_sql
+from psycopg.abc import Buffer
+from psycopg.adapt import AdaptersMap, Dumper, PyFormat
 from psycopg.rows import BaseRowFactory
+from psycopg.types.string import BytesDumper
 
 from .errors import UsageError
 from .sql import convert
@@ -28,13 +33,14 @@ class Query:
 @dataclass(slots=True)
 class Request:
     """A statement about to run. `query` and `params` are psycopg's, `text` and `values` DuckDB's
-    (placeholders `$1`, `$2`, ...)."""
+    (placeholders `$1`, `$2`, ...); `formats` has their letters, if one is not `s`."""
 
     query: str
     params: Params | None
     text: str
     values: Sequence[Any]
     row_factory: BaseRowFactory[Any] | None
+    formats: str = ""
 
     @classmethod
     def read(
@@ -46,8 +52,9 @@ class Request:
             _check_sendable(text)
         if params is None:
             return cls(text, None, text, (), row_factory)
-        placeholders = convert(text)
-        return cls(text, params, placeholders.text, placeholders.arrange(params), row_factory)
+        found = convert(text)
+        values = found.arrange(params)
+        return cls(text, params, found.text, values, row_factory, found.formats)
 
 
 def _check_sendable(text: str) -> None:
@@ -62,9 +69,43 @@ def _check_sendable(text: str) -> None:
 
 def _as_text(query: Any) -> str:
     if isinstance(query, str):
-        return str(query)
+        # Not str(query), which an Enum may have changed.
+        return str.__str__(query)
     if isinstance(query, bytes):
-        return query.decode()
+        try:
+            return query.decode()
+        except UnicodeDecodeError:
+            raise UsageError("a query of bytes is read as UTF-8, which this is not") from None
     if isinstance(query, psycopg_sql.Composable):
-        return query.as_string()
+        return query.as_string(_adapters())
     raise UsageError(f"a query is str, bytes or psycopg.sql, not {type(query).__name__}")
+
+
+class _HexDumper(Dumper):
+    """Bytes as libpq writes them for a connection; without one it uses the form of before 9.0."""
+
+    oid = BytesDumper.oid
+
+    def dump(self, obj: Any) -> Buffer | None:
+        return b"\\x" + hexlify(obj)
+
+    def quote(self, obj: Any) -> Buffer:
+        return b"'\\x" + hexlify(obj) + b"'"
+
+
+def _adapters() -> AdaptersMap:
+    """The program's, as psycopg would use them on a connection."""
+    adapters = AdaptersMap(psycopg.adapters)
+    for kind in (bytes, bytearray, memoryview):
+        if adapters.get_dumper(kind, PyFormat.TEXT) is _SHIPPED:
+            adapters.register_dumper(kind, _HexDumper)
+    return adapters
+
+
+def _optimised(dumper: type[Dumper]) -> Any:
+    scratch = AdaptersMap()
+    scratch.register_dumper(object, dumper)
+    return scratch.get_dumper(object, PyFormat.TEXT)
+
+
+_SHIPPED = _optimised(BytesDumper)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Generic, NamedTuple, NoReturn, Protocol
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol
 
 import psycopg
 from psycopg import pq
 from psycopg.rows import RowFactory
 from typing_extensions import TypeVar
 
+from .errors import ConfigurationError
 from .routing.decision import Decision
+from .rows import Rows, schema_of
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow as pa
 
 Row = TypeVar("Row", covariant=True, default=tuple[Any, ...])
 Maker = Callable[[Sequence[Any]], Any]
@@ -55,6 +63,8 @@ class Executed(Described, Protocol):
 
     @property
     def statusmessage(self) -> str | None: ...
+    @property
+    def pgresult(self) -> pq.abc.PGresult | None: ...
 
 
 class _Shape:
@@ -75,37 +85,49 @@ class _Shape:
         return self.description[index].name.encode()
 
 
+def maker(row_factory: RowFactory[Any] | None, columns: Sequence[Column]) -> Maker | None:
+    """What makes a row of a tuple; None where the tuple is the row."""
+    if row_factory is None:
+        return None
+    return row_factory(_Shape(columns))  # type: ignore[arg-type]  # a row factory reads only what _Shape has
+
+
 class Result(Generic[Row]):
-    """The complete result of one statement, fetched already; not for sharing between threads.
+    """The complete result of one statement; not for sharing between threads.
 
     `rows` is None for a statement that returns none. Fetching then raises
-    `psycopg.ProgrammingError`, as a psycopg cursor does.
+    `psycopg.ProgrammingError`, as a psycopg cursor does. A large result of a replica is kept as
+    Arrow and becomes Python rows while they are fetched, some thousands at a time.
     """
 
-    __slots__ = ("_columns", "_decision", "_make", "_next", "_rows", "_seconds", "rowcount",
-                 "statusmessage")  # fmt: skip
+    __slots__ = ("_batch", "_columns", "_decision", "_make", "_more", "_next", "_rows", "_seconds",
+                 "_zone", "rowcount", "statusmessage")  # fmt: skip
 
     def __init__(
         self,
-        rows: list[Any] | None,
+        rows: Rows | None,
         columns: Described | Sequence[Column],
         decision: Decision,
         *,
         seconds: float,
         rowcount: int,
         statusmessage: str | None,
+        zone: str = "UTC",
         row_factory: RowFactory[Any] | None = None,
     ) -> None:
         self._rows = rows
         self._columns = columns
         self._decision = decision
         self._seconds = seconds
+        self._zone = zone
+        self._more = rows.lists() if rows is not None else iter(())
+        self._batch: list[Any] = []
         self._next = 0
-        self._make: Maker | None = None
         self.rowcount = rowcount
         self.statusmessage = statusmessage
+        self._make: Maker | None = None
         if row_factory is not None and rows is not None:
-            self._make = row_factory(_Shape(self.description or ()))  # type: ignore[arg-type]  # a row factory reads only what _Shape has
+            self._make = maker(row_factory, self.description or ())
 
     @property
     def decision(self) -> Decision:
@@ -124,35 +146,79 @@ class Result(Generic[Row]):
 
     def fetchone(self) -> Row | None:
         """Return the next row, or None after the last one."""
-        rows = self._fetchable()
-        if self._next >= len(rows):
-            return None
-        row = rows[self._next]
+        while self._next >= len(self._batch):
+            if not self._advance():
+                return None
+        row = self._batch[self._next]
         self._next += 1
-        return self._make(row) if self._make else row  # type: ignore[no-any-return]  # rows are what the driver gave
+        return row  # type: ignore[no-any-return]  # rows are what the driver gave
 
     def fetchmany(self, size: int = 1) -> list[Row]:
         """Return the next *size* rows, fewer at the end."""
-        rows = self._fetchable()[self._next : self._next + size]
-        self._next += len(rows)
-        return [self._make(row) for row in rows] if self._make else rows
+        rows: list[Row] = []
+        while len(rows) < size and (self._next < len(self._batch) or self._advance()):
+            part = self._batch[self._next : self._next + size - len(rows)]
+            self._next += len(part)
+            rows += part
+        return rows
 
     def fetchall(self) -> list[Row]:
         """Return all rows that were not fetched yet."""
-        rows = self._fetchable()
-        if self._next:
-            rows = rows[self._next :]
-        self._next += len(rows)
-        return [self._make(row) for row in rows] if self._make else rows
+        rest = self._batch[self._next :]
+        parts = [rest] if rest else []
+        while self._advance():
+            parts.append(self._batch)
+        self._batch, self._next = [], 0
+        return parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
 
     def __iter__(self) -> Iterator[Row]:
         while (row := self.fetchone()) is not None:
             yield row
 
-    def _fetchable(self) -> list[Any]:
+    def _advance(self) -> bool:
+        """Make the next rows, if there are any."""
         if self._rows is None:
             self._no_rows()
-        return self._rows
+        batch = next(self._more, None)
+        if batch is None:
+            return False
+        self._batch, self._next = batch if self._make is None else list(map(self._make, batch)), 0
+        return True
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The complete result in Arrow, some thousands of rows at a time.
+
+        The schema follows from the columns' PostgreSQL types and is the same on both routes; what
+        Arrow has no exact type for, and what has no twin there, is a string. Raises
+        `psycopg.ProgrammingError` for a statement that returns no rows, `ConfigurationError`
+        without pyarrow, `ParityError` for a value that Arrow cannot hold.
+        """
+        rows = self._rows
+        if rows is None:
+            self._no_rows()
+        columns = self.description or []
+        return rows.batches(schema_of(columns, self._zone), [c.type_code for c in columns])
+
+    def arrow(self) -> pa.Table:
+        """The complete result as a pyarrow Table; see `batches()`."""
+        batches = list(self.batches())
+        import pyarrow as pa
+
+        if batches:
+            return pa.Table.from_batches(batches)
+        return schema_of(self.description or [], self._zone).empty_table()
+
+    def df(self) -> pandas.DataFrame:
+        """The complete result as a pandas DataFrame, as pyarrow makes it of `arrow()`."""
+        return self.arrow().to_pandas()
+
+    def pl(self) -> polars.DataFrame:
+        """The complete result as a polars DataFrame. Raises ConfigurationError without polars."""
+        try:
+            import polars
+        except ImportError:
+            raise ConfigurationError("pl() needs polars: pip install polars") from None
+        return polars.DataFrame(self.arrow())
 
     def _no_rows(self) -> NoReturn:
         raise psycopg.ProgrammingError(

@@ -27,10 +27,10 @@ DUCKDB = {
 }  # fmt: skip
 PSYCOPG = {
     "errors", "config", "conninfo", "outcome", "query", "result", "shape", "sql/params", "parity/load",
-    "parity/dump", "parity/errors", "parity/types",
+    "parity/arrow", "parity/dump", "parity/errors", "parity/texts", "parity/types",
     "local/backend", "local/conversation", "local/copying", "local/server", "local/values",
-    "_async/endpoint", "_async/engine", "_async/session", "_async/runner", "_async/blocks",
-    "_sync/endpoint", "_sync/engine", "_sync/session", "_sync/runner", "_sync/blocks",
+    "_async/endpoint", "_async/engine", "_async/session", "_async/runner", "_async/blocks", "_async/stream",
+    "_sync/endpoint", "_sync/engine", "_sync/session", "_sync/runner", "_sync/blocks", "_sync/stream",
 }  # fmt: skip
 # Each may import what stands before it, and its own package.
 ORDER = [
@@ -38,7 +38,7 @@ ORDER = [
     {"conninfo", "sql"},
     {"config"},
     {"urls", "parity", "pooling", "sources"},
-    {"routing", "outcome", "query"},
+    {"routing", "outcome", "query", "rows"},
     {"result", "duck"},
     {"shape"},
     {"knowledge"},

@@ -16,10 +16,10 @@ from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
 from ..config import Consistency, Endpoint, Replica, Settings, check_consistency, named
-from ..duck import Answer, DuckError
+from ..duck import DuckError
 from ..errors import NotSupportedError, UsageError
 from ..knowledge import Knowledge
-from ..parity import Inexact, dump, from_endpoint, is_write_refusal
+from ..parity import Inexact, dump, from_endpoint, is_untyped, is_write_refusal
 from ..profile import Dialect, Profile
 from ..query import Params, Request
 from ..redact import Redactor
@@ -28,7 +28,16 @@ from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark, WriteLog
 from ..routing.router import Site
 from ..runtime import aio as runtime
-from ..shape import Loaded, NotBound, NotDescribed, asking_for_parameters, describing
+from ..shape import (
+    NotBound,
+    NotDescribed,
+    Reading,
+    asking_for_parameters,
+    asking_for_types,
+    describing,
+    may_be_nested,
+    with_nested,
+)
 from ..sources import publish_statement, published_as
 from ..sql import Statement, analyse
 from ..urls import from_url
@@ -310,7 +319,12 @@ class AsyncEngine:
             return ()
         oids = await self._parameter_types(request)
         try:
-            return dump(request.values, dialect=self.dialect.value, oids=oids)
+            return dump(
+                request.values,
+                dialect=self.dialect.value if self.endpoint is not None else "alone",
+                oids=oids,
+                formats=request.formats,
+            )
         except Inexact as error:
             raise NotBound(str(error)) from None
 
@@ -318,7 +332,7 @@ class AsyncEngine:
         """The types that the endpoint gives the parameters, where a str depends on them."""
         if self.endpoint is None or self.dialect is Dialect.DUCKDB:
             return None
-        if not any(type(value) is str for value in request.values):
+        if not any(map(is_untyped, request.values)):
             return None
         shapes = self._knowledge.shapes
         known = shapes.known_parameters(request)
@@ -344,9 +358,48 @@ class AsyncEngine:
         finally:
             await endpoint.give_back(connection)
 
-    def load(self, request: Request, answer: Answer, shape: Sequence[Column] | None) -> Loaded:
-        """Turn a replica's answer into the endpoint's values. Raises Inexact."""
-        return self._knowledge.shapes.load(request, answer, shape)
+    def reading(self, request: Request, shape: Sequence[Column] | None) -> Reading:
+        """How a replica's answer becomes what the endpoint would return."""
+        return self._knowledge.shapes.reading(request, shape)
+
+    @property
+    def zone(self) -> str:
+        """The name of the time zone of both routes."""
+        return str(self._time_zone)
+
+    async def read_streamed(
+        self, request: Request, columns: Sequence[Column], rows: list[Any]
+    ) -> list[Any]:
+        """As `read_texts()`, over a connection of its own."""
+        if self.dialect is not Dialect.DUCKDB:
+            return rows
+        types = self._knowledge.shapes.known_types(request)
+        if types is not None:
+            return with_nested(columns, types, rows, self._time_zone)
+        if not may_be_nested(columns, rows):
+            return rows
+        connection = await self.lend()
+        try:
+            return await self.read_texts(connection, request, columns, rows)
+        finally:
+            await self.give_back(connection)
+
+    async def read_texts(
+        self, connection: AsyncPooled, request: Request, description: Sequence[Any], rows: list[Any]
+    ) -> list[Any]:
+        """The endpoint's rows, with the nested values read that a DuckDB sends as text.
+
+        What their types are is asked once for each text, over *connection*. Raises ParityError.
+        """
+        shapes = self._knowledge.shapes
+        types = shapes.known_types(request)
+        if types is None:
+            if not may_be_nested(description, rows):
+                return rows
+            asking = asking_for_types(request.query, len(description))
+            cursor = await connection.execute(asking, request.params)
+            types = shapes.learn_types(request, await cursor.fetchone() or ())
+        return with_nested(description, types, rows, self._time_zone)
 
     def check_sendable(self, statement: Statement) -> None:
         """Raise `NotSupportedError` for what the endpoint is known to lack."""
@@ -354,9 +407,9 @@ class AsyncEngine:
         if reason is not None:
             raise NotSupportedError(f"a {self._profile.name} endpoint has no {reason}")
 
-    def explained(self, error: psycopg.Error) -> psycopg.Error:
+    def explained(self, error: psycopg.Error, text: str | None = None) -> psycopg.Error:
         """The error that PostgreSQL would have given, where the endpoint does not tell."""
-        return error if self.dialect is Dialect.POSTGRES else from_endpoint(error)
+        return error if self.dialect is Dialect.POSTGRES else from_endpoint(error, text=text)
 
     async def lend(self) -> AsyncPooled:
         assert self.endpoint is not None

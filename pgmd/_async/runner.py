@@ -10,27 +10,30 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import psycopg
+from psycopg.rows import tuple_row
 
 from ..clock import now
 from ..config import Consistency
 from ..duck import DuckError, Interrupted, NotOneStatement, Run
-from ..errors import RoutingError
+from ..errors import ParityError, RoutingError
 from ..outcome import annotate
 from ..parity import Inexact, from_duckdb
 from ..pooling import Slot
 from ..profile import Dialect
 from ..query import Request
-from ..result import Result
+from ..result import Column, Result
 from ..routing.affinity import rendezvous
 from ..routing.decision import Decision, Reason, Route
 from ..routing.ledger import Ledger
 from ..routing.router import required
+from ..rows import ListRows
 from ..runtime import aio as runtime
-from ..shape import Done, NotBound, NotDescribed, status_of_read, uncounted
+from ..shape import Done, NotBound, NotDescribed, status_of_read, texts_of, uncounted
 from ..sql import Statement
 from .blocks import Block
 from .endpoint import AsyncPooled
 from .replicas import Member, interrupt
+from .stream import STREAMED, AsyncStream, endpoint_parts, replica_parts, taken
 
 if TYPE_CHECKING:
     from .engine import AsyncEngine
@@ -111,18 +114,24 @@ class AsyncRunner:
             done = Done(rows, cursor.rowcount, cursor.statusmessage)
             if rows is not None and not statement.is_read:
                 done = uncounted(statement, rows, cursor)
+            if done.rows and engine.dialect is Dialect.DUCKDB and statement.is_query:
+                columns = cursor.description or ()
+                read = await engine.read_texts(connection, request, columns, done.rows)
+                done = done._replace(rows=read)
             result: Result[Any] = Result(
-                done.rows,
+                None if done.rows is None else ListRows(done.rows, texts_of(cursor)),
                 cursor,
                 decision,
                 seconds=now() - began,
                 rowcount=done.rowcount,
                 statusmessage=done.statusmessage,
+                zone=engine.zone,
                 row_factory=request.row_factory,
             )
         except psycopg.Error as error:
             self._raise(
                 error,
+                request.text,
                 is_read=statement.is_read,
                 lost=connection.broken,
                 in_transaction=block is not None,
@@ -159,9 +168,9 @@ class AsyncRunner:
             raise
         return connection
 
-    def _raise(self, error: psycopg.Error, **facts: bool) -> NoReturn:
+    def _raise(self, error: psycopg.Error, text: str | None, **facts: bool) -> NoReturn:
         """Raise what the endpoint said as PostgreSQL would have said it, with its outcome."""
-        known = annotate(self._engine.explained(error), **facts)
+        known = annotate(self._engine.explained(error, text), **facts)
         if known is error:
             raise error
         raise known from error
@@ -210,7 +219,7 @@ class AsyncRunner:
             shape = await engine.shape(request)
             slot = await self._borrow()
             if slot is None:
-                return self._elsewhere(Decision(Route.ENDPOINT, Reason.STALE), asked)
+                return self._elsewhere(request, Decision(Route.ENDPOINT, Reason.STALE), asked)
             self.running = (slot, run)
             found = slot.replica.freshness
             loaded = await engine.replicas.execute(
@@ -218,13 +227,13 @@ class AsyncRunner:
                 run,
                 request.text,
                 values,
-                lambda answer: engine.load(request, answer, shape),
+                engine.reading(request, shape),
                 () if self.block is not None else self.ledger.replay,
             )
         except Interrupted as error:
-            raise from_duckdb(error, engine.redact) from None
+            raise from_duckdb(error, engine.redact) from error
         except (Inexact, NotBound, NotDescribed, NotOneStatement, DuckError) as error:
-            return self._elsewhere(engine.setback(request.text, error), asked, error)
+            return self._elsewhere(request, engine.setback(request.text, error), asked, error)
         finally:
             self.running = None
             if slot is not None:
@@ -241,8 +250,99 @@ class AsyncRunner:
             seconds=now() - began,
             rowcount=len(loaded.rows),
             statusmessage=status_of_read(engine.analyse(request.text).verb, len(loaded.rows)),
+            zone=engine.zone,
             row_factory=request.row_factory,
         )
+
+    # ----------------------------------------------------------------------------------- streams
+
+    @asynccontextmanager
+    async def stream(
+        self, request: Request, decision: Decision, asked: Route | None
+    ) -> AsyncIterator[AsyncStream[Any]]:
+        """Run a read and hand its rows on as they come."""
+        if decision.route is Route.REPLICA:
+            slot, run = await self._borrow(), Run()
+            try:
+                opened = await self._open_on_replica(slot, run, request, decision, asked)
+                if isinstance(opened, AsyncStream):
+                    yield opened
+                    return
+                decision = opened
+            finally:
+                self._end_stream(slot)
+        async with self._stream_endpoint(request, decision) as stream:
+            yield stream
+
+    async def _open_on_replica(
+        self,
+        slot: Slot[Member] | None,
+        run: Run,
+        request: Request,
+        decision: Decision,
+        asked: Route | None,
+    ) -> AsyncStream[Any] | Decision:
+        """Begin to read from a replica, or say why the endpoint must."""
+        engine = self._engine
+        if slot is None:
+            return self._elsewhere(request, Decision(Route.ENDPOINT, Reason.STALE), asked)
+        found = slot.replica.freshness
+        before = () if self.block is not None else self.ledger.replay
+        self.running = (slot, run)
+        try:
+            reading = engine.reading(request, await engine.shape(request))
+            values = await engine.bind(request)
+            load = await engine.replicas.open_stream(
+                slot, run, request.text, values, reading, before
+            )
+            first = await engine.replicas.on_thread(slot, run, load)
+        except Interrupted as error:
+            raise from_duckdb(error, engine.redact) from error
+        except (Inexact, NotBound, NotDescribed, NotOneStatement, DuckError) as error:
+            return self._elsewhere(request, engine.setback(request.text, error), asked, error)
+        shown = slot.replica.freshness
+        self.seen = max(self.seen, engine.log.started if shown.is_live else int(shown.position))
+        done = decision.by(slot.replica.name, found.staleness(now()))
+        engine.count(done)
+        parts = replica_parts(engine, slot, run, first, load)
+        return AsyncStream(parts, first.columns, done, request.row_factory)
+
+    def _end_stream(self, slot: Slot[Member] | None) -> None:
+        self.running = None
+        if slot is None:
+            return
+        if slot.cursor is not None and self.block is None:
+            # What was not read of its result would stay in memory.
+            slot.cursor.broken = True
+        self._return(slot)
+
+    @asynccontextmanager
+    async def _stream_endpoint(
+        self, request: Request, decision: Decision
+    ) -> AsyncIterator[AsyncStream[Any]]:
+        engine, block = self._engine, self.block
+        connection = block.connection if block is not None else await self._connection()
+        assert connection is not None
+        self.running = connection
+        try:
+            cursor = connection.cursor(row_factory=tuple_row)
+            rows: Any = cursor.stream(request.query, request.params, size=STREAMED)
+            try:
+                first = await taken(rows)
+                columns = [Column.of(column) for column in cursor.description or ()]
+                engine.count(decision)
+                parts = endpoint_parts(engine, request, columns, first, rows)
+                yield AsyncStream(parts, columns, decision, request.row_factory)
+            finally:
+                await rows.aclose()
+        except psycopg.Error as error:
+            self._raise(error, request.text, is_read=True, lost=connection.broken)
+        finally:
+            with self._cancelling:
+                self.running = None
+            self.seen = max(self.seen, engine.log.started)
+            if block is None and connection is not self.kept:
+                await engine.give_back(connection)
 
     async def _borrow(self) -> Slot[Member] | None:
         """A cursor of a replica that is fresh enough; None when there is no such replica."""
@@ -260,15 +360,21 @@ class AsyncRunner:
             self._engine.replicas.give_back(slot)
 
     def _elsewhere(
-        self, decision: Decision, asked: Route | None, error: Exception | None = None
+        self,
+        request: Request,
+        decision: Decision,
+        asked: Route | None,
+        error: Exception | None = None,
     ) -> Decision:
         """Move a read to the endpoint: it had no effect. Raises where it must not move."""
         if asked is not Route.REPLICA and self.block is None and self._engine.endpoint is not None:
             return decision
         if isinstance(error, DuckError):
-            raise from_duckdb(error, self._engine.redact) from None
+            raise from_duckdb(error, self._engine.redact, text=request.text) from error
         if isinstance(error, NotDescribed):
             raise error.reason from None
+        if isinstance(error, Inexact):
+            raise ParityError(str(error)) from None
         raise refusal(decision) from error
 
     # ------------------------------------------------------------------------------------ blocks
@@ -282,7 +388,7 @@ class AsyncRunner:
                 yield
                 committing = True
         except psycopg.Error as error:
-            self._raise(error, is_read=not committing, lost=block.connection.broken)
+            self._raise(error, None, is_read=not committing, lost=block.connection.broken)
         block.ended_well = True
 
     async def end(self, block: Block) -> None:

@@ -25,6 +25,7 @@ from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTra
 from .endpoint import unsupported_savepoint
 from .fanout import fan_out
 from .runner import AsyncRunner, Needs, refusal
+from .stream import AsyncStream
 
 if TYPE_CHECKING:
     from .engine import AsyncEngine
@@ -117,6 +118,37 @@ class AsyncSession(Generic[Row]):
             return await self._runner.on_endpoint(request, decision)
         except psycopg.Error as error:
             # What may have had an effect says so already; the rest was a read or was not sent.
+            annotate(error, is_read=True)
+            raise
+        finally:
+            self._busy.release()
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        query: Sql,
+        params: Params | None = None,
+        *,
+        row_factory: BaseRowFactory[Any] | None = None,
+        route: RouteName | None = None,
+    ) -> AsyncIterator[AsyncStream[Any]]:
+        """Run one read and take its rows as they come, in bounded memory.
+
+        Until the block ends it holds a replica's cursor or an endpoint connection, and the session
+        runs nothing else. Leaving it early stops the statement. It runs where `execute()` would run
+        it, and moves to the endpoint only before its first row. Raises as `execute()`, and
+        `UsageError` for what is not a confirmed read; cancelling stops the statement.
+        """
+        self._claim()
+        try:
+            request = Request.read(query, params, row_factory or self._row_factory)
+            asked = _route_called(route)
+            decision = self._place(request, asked)
+            if not self._engine.resolved(request.text).is_read:
+                raise UsageError("stream() is for reads: execute() this statement")
+            async with self._runner.stream(request, decision, asked) as stream:
+                yield stream
+        except psycopg.Error as error:
             annotate(error, is_read=True)
             raise
         finally:

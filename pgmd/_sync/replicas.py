@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 from ..clock import now
 from ..config import Replica
-from ..duck import Answer, Cursor, DuckError, Instance, Run, copy_postgres
+from ..duck import Cursor, DuckError, Instance, Run, copy_postgres
 from ..errors import NotSupportedError, PoolClosed, PoolTimeout, ReplicaError
 from ..local.snapshots import newest
+from ..parity import Inexact
 from ..pooling import PoolState, Returned, Slot
 from ..profile import Dialect
 from ..redact import Redactor
@@ -23,6 +24,7 @@ from ..routing.catalogue import Catalogue
 from ..routing.definitions import Definitions
 from ..routing.freshness import LIVE, Freshness
 from ..runtime import threads as runtime
+from ..shape import Loaded, Reading
 from ..sources import copy_plan, copy_statements, file_plan, open_plan
 
 _log = logging.getLogger("pgmd.replica")
@@ -256,22 +258,50 @@ class ReplicaSet:
         run: Run,
         text: str,
         values: Sequence[Any],
-        finish: Callable[[Answer], T],
+        reading: Reading,
         before: Sequence[str] = (),
-    ) -> T:
-        """Run one read on a lent cursor; *finish* turns the answer into what is returned.
+    ) -> Loaded:
+        """Run one read on a lent cursor, and load its answer.
 
         What *before* sets is gone with the cursor when that is given back. Both happen in the
         executor. Cancelling interrupts DuckDB and waits until it has stopped.
         """
-        return self._threads.run(
-            lambda: finish(_cursor(slot).execute(run, text, values, before)),
-            lambda: interrupt(slot, run),
-        )
+
+        def work() -> Loaded:
+            cursor = _cursor(slot)
+            try:
+                return reading.load(cursor.execute(run, text, values, reading, before))
+            except Inexact:
+                if not reading.wants_arrow():
+                    raise
+                return reading.load(cursor.execute(run, text, values, reading))
+
+        return self._threads.run(work, lambda: interrupt(slot, run))
+
+    def open_stream(
+        self,
+        slot: Slot[Member],
+        run: Run,
+        text: str,
+        values: Sequence[Any],
+        reading: Reading,
+        before: Sequence[str] = (),
+    ) -> Callable[[], Loaded]:
+        """Start one read on a lent cursor; what is returned loads the next part, blocking."""
+
+        def work() -> Callable[[], Loaded]:
+            part = _cursor(slot).open(run, text, values, reading, before)
+            return lambda: reading.load(part())
+
+        return self.on_thread(slot, run, work)
+
+    def on_thread(self, slot: Slot[Member], run: Run, work: Callable[[], T]) -> T:
+        """Do blocking *work* on a lent cursor; cancelling interrupts DuckDB."""
+        return self._threads.run(work, lambda: interrupt(slot, run))
 
     def command(self, slot: Slot[Member], run: Run, text: str) -> None:
         """Run one of pgmd's own statements on a lent cursor."""
-        self._threads.run(lambda: _cursor(slot).command(run, text), lambda: interrupt(slot, run))
+        self.on_thread(slot, run, lambda: _cursor(slot).command(run, text))
 
     def begin(self, slot: Slot[Member], before: Sequence[str]) -> None:
         """Begin a read-only transaction on a lent cursor, after the statements *before* it.

@@ -26,6 +26,7 @@ MARK = "# Generated from "
 NAMES = {
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
     "aclose": "close",
     "asynccontextmanager": "contextmanager",
     "connect_async": "connect",

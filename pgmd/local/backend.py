@@ -5,14 +5,18 @@ Blocking; the server runs it in a thread, one call at a time. Only `cancel` may 
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from decimal import Decimal
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import duckdb
 
 from ..cache import Cache
+from ..parity import declared
 from ..sql import parenthesised
 from .copying import CopyIn, CopyOut
 from .database import Source
@@ -35,6 +39,8 @@ _COUNTED = frozenset({"update", "set", "drop", "comment"})
 _ROWLESS = ([_COUNT], [_SUCCESS])
 # What may return any type, and cannot stand after FROM.
 _RELATIONS = frozenset({"call", "execute", "pivot", "pragma", "unpivot"})
+
+_SHOWN_LINE = re.compile(r"(?<=\n\n)LINE (\d+): ([^\n]*)\n( *)(\^+)\Z")
 
 
 class Refused(Exception):
@@ -322,11 +328,15 @@ class Backend:
         columns = self._call(lambda: self._select_columns(command, values))
         formats = spread(formats, len(columns))
         wrapped = selected(parenthesised(command.text), columns, formats)
-        self._execute(wrapped or command.text, values)
+        fetch: Callable[[int], list[Any]] = self._fetch
         if wrapped is None:
+            self._execute(command.text, values)
             # By now it is certain, and the names are those of the statement itself.
             columns = self._described(self._cursor.description)
-        answer = Answer("SELECT", columns, self._fetch, formats=formats, cast=wrapped is not None)
+        else:
+            _in_its_lines(self._execute, wrapped, values)
+            fetch = partial(_in_its_lines, self._fetch)
+        answer = Answer("SELECT", columns, fetch, formats=formats, cast=wrapped is not None)
         if command.is_read:
             self._streaming = answer
         else:
@@ -564,8 +574,13 @@ def spread(formats: Sequence[int], count: int) -> Sequence[int]:
     return formats or [TEXT] * count
 
 
-def _kind(value: object) -> str:
-    return str(value.type) if isinstance(value, duckdb.Value) else type(value).__name__
+def _kind(value: object) -> object:
+    """What DuckDB's type of a parameter depends on."""
+    if isinstance(value, duckdb.Value):
+        return str(value.type)
+    if isinstance(value, Decimal):
+        return len(value.as_tuple().digits), value.as_tuple().exponent
+    return declared(value)
 
 
 def _shifting(rows: list[Any]) -> Callable[[int], list[Any]]:
@@ -581,6 +596,20 @@ def _table(copied: str) -> str:
     """What COPY names, as a query: `t` or `t (a, b)`."""
     name, bracket, names = copied.partition("(")
     return f"SELECT {names.rstrip()[:-1]} FROM {name}" if bracket else f"FROM {name}"
+
+
+def _in_its_lines(work: Callable[..., T], *arguments: Any) -> T:
+    """Run a wrapped query; its text begins in the second line, and errors show the line."""
+    try:
+        return work(*arguments)
+    except duckdb.Error as error:
+        error.args = (_SHOWN_LINE.sub(_line_before, str(error)),)
+        raise
+
+
+def _line_before(shown: re.Match[str]) -> str:
+    number = str(int(shown[1]) - 1)
+    return f"LINE {number}: {shown[2]}\n{shown[3][len(shown[1]) - len(number) :]}{shown[4]}"
 
 
 def _plain_select(query: str) -> Command:

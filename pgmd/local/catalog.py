@@ -35,7 +35,9 @@ _TYPES = ", ".join(
     f"({oid}, {_ARRAYS.get(oid, 0)}, '{name}', '{_LONG_NAMES.get(name, name)}')"
     for oid, name in PG_NAMES.items()
 )
-_TWINS = ", ".join(f"('{t.name}', {t.oid}, {t.array_oid})" for t in TWINS.values())
+_TWINS = ", ".join(
+    f"('{t.name}', {t.oid}, {t.array_oid})" for t in TWINS.values() if t.array_oid is not None
+)
 
 # @ is where the macros are. The underscores keep names apart: a parameter hides a column of its
 # name, and an argument `t.oid` would be taken for that of a `t` in the macro. Types without a twin

@@ -57,10 +57,9 @@ class Column:
 def column(name: str, duck_type: str, *, service_types: bool) -> Column:
     """The wire column of a DuckDB column."""
     kind = parse(duck_type)
-    if kind is None:
-        is_nested = service_types and duck_type.endswith("[][]")
-        form = Form("CAST({} AS VARCHAR)", _TEXT_OID)
-        return Column(name, _NESTED_OID if is_nested else _TEXT_OID, -1, -1, form, form)
+    if kind is None or not kind.has_twin:
+        is_nested = service_types and kind is not None and kind.oid == _NESTED_OID
+        return Column(name, _NESTED_OID if is_nested else _TEXT_OID, -1, -1, _VARCHAR, _VARCHAR)
     if service_types and kind.twin.name == "TIME WITH TIME ZONE":
         kind = Type(TWINS["TIME"], kind.is_array, kind.is_fixed)
     if kind.is_array:
@@ -136,6 +135,7 @@ _TIMESTAMP = (
     Form(_DATE.sql.replace("{}", "{}::TIMESTAMP"), _TEXT_OID),
     Form(_MICROS.replace("{}", "{}::TIMESTAMP"), 20),
 )
+# The binary format counts microseconds.
 _FORMS: dict[str, tuple[Form, Form]] = {
     "FLOAT": (Form(_FLOAT, _TEXT_OID), Form("", 700)),
     "BIGNUM": (_VARCHAR, Form("CAST({} AS VARCHAR)", _BIGNUM)),
@@ -336,8 +336,18 @@ def read_parameter(data: bytes | None, oid: int, format: int) -> object:
         value = loader(oid).load(data)
     except (ValueError, struct.error, psycopg.Error) as error:
         raise BadParameter(str(error)) from None
+    if isinstance(value, Decimal):
+        return _plain(value)
     kind = _TYPES.get(oid)
     return value if kind is None else Value(_with_nan(value), kind)
+
+
+def _plain(value: Decimal) -> Decimal:
+    _, digits, exponent = value.as_tuple()
+    if isinstance(exponent, int) and max(len(digits) + max(exponent, 0), -exponent) > _MOST_DIGITS:
+        raise BadParameter(f"a numeric of more than {_MOST_DIGITS} digits")
+    # DuckDB reads a positive exponent as if it were decimal places: 1E+3 as 1.000.
+    return Decimal(f"{value:f}") if isinstance(exponent, int) and exponent > 0 else value
 
 
 def _text(data: bytes, oid: int, format: int) -> str:
@@ -369,6 +379,7 @@ def _with_nan(value: Any) -> Any:
     return "nan" if isinstance(value, float) and value != value else value
 
 
+_MOST_DIGITS = 38
 _LOADERS = postgres.adapters
 _load_texts: Any = _LOADERS.get_loader(1009, Format.TEXT)
 _TEXTS = frozenset({0, 18, 19, 25, 114, 705, 1042, 1043, 3802, _NESTED_OID})
@@ -399,7 +410,7 @@ _ARRAYS = {
     1187: duckdb.type("INTERVAL[]"),
 }
 # The first of the types that share an OID is the plainest, but for two.
-_NAMES = {twin.oid: twin.name for twin in reversed(list(TWINS.values()))} | {
+_NAMES = {t.oid: t.name for t in reversed(list(TWINS.values())) if t.array_oid is not None} | {
     21: "SMALLINT",
     1700: "DECIMAL(18,3)",
 }

@@ -4,18 +4,22 @@ PostgreSQL and psycopg are the measure. What DuckDB cannot give exactly is refus
 and the endpoint runs the statement instead.
 """
 
-from .dump import dump
+from .dump import declared, dump, is_untyped
 from .errors import from_duckdb, from_endpoint, is_write_refusal
-from .load import RowLoader, row_loader
+from .load import RowLoader, column_label, row_loader, text_column
 from .types import Inexact, describe
 
 __all__ = [
     "Inexact",
     "RowLoader",
+    "column_label",
+    "declared",
     "describe",
     "dump",
     "from_duckdb",
     "from_endpoint",
+    "is_untyped",
     "is_write_refusal",
     "row_loader",
+    "text_column",
 ]

@@ -1,21 +1,362 @@
 """Give DuckDB's errors the classes and SQLSTATEs that psycopg has for the same mistakes.
 
-DuckDB has no SQLSTATEs and many mistakes share one of its classes, so its message decides. Only
-rules that are unambiguous stand here. What no rule knows gets the default of its kind, which is
-right at least in its DB-API base class.
+DuckDB has no SQLSTATEs and many mistakes share one of its classes, so its message decides, as a
+whole: a rule's fixed words stand where no name or literal of the user's can put them. What no rule
+knows gets its kind's default, which names the SQLSTATE's class and nothing more.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import duckdb
 import psycopg
 from psycopg import errors as pg
+from psycopg.pq import DiagnosticField
 
 _Class = type[psycopg.Error]
-_Rules = tuple[tuple[str, _Class], ...]
+_Info = dict[int, bytes | None]
+
+
+class Rule(NamedTuple):
+    """What a message that matches *pattern* as a whole means."""
+
+    pattern: re.Pattern[str]
+    known: _Class
+
+
+class Kind(NamedTuple):
+    """The rules for the messages of one kind, of which the first that matches wins."""
+
+    rules: tuple[Rule, ...]
+    default: _Class
+
+
+def _kind(default: _Class, *rules: tuple[str, _Class]) -> Kind:
+    return Kind(tuple(Rule(re.compile(text, re.DOTALL), known) for text, known in rules), default)
+
+
+# What may follow a message: it has to be known where only their ends tell two messages apart.
+_MEANT = r'(\nDid you mean ".*"\?)?'
+# A cast names the column it reads, and string and name may hold anything: where the words that
+# stand between them come twice, nobody can tell which are DuckDB's.
+_READING = " when casting from source column "
+_ONCE = rf"((?!['\"] to \w+(\(\d+,\d+\))?{_READING}).)*"
+
+
+def _unread(string: str, kind: str) -> str:
+    """The message of a string that cannot be read as *kind*, both given as patterns."""
+    column = rf"({_READING}(?!.*['\"] to \w+(\(\d+,\d+\))?$){_ONCE})?"
+    return rf"Could not convert string ['\"]{string}['\"] to {kind}{column}"
+
+
+_WINDOW_FUNCTIONS = (
+    "row_number|rank|dense_rank|rank_dense|percent_rank|cume_dist|ntile|lag|lead|first_value"
+    "|last_value|nth_value"
+)
+_BAD_EXPRESSIONS = (
+    r"missing [\])]|unexpected \)|no argument for repetition operator|invalid repetition size"
+    r"|bad repetition operator|invalid character class range|invalid escape sequence"
+    r"|invalid perl operator|invalid named capture group"
+)
+_ATTACHED_READ_ONLY = (
+    r'Cannot execute statement of type "[A-Z_ ]+" on database ".*" which is attached in read-only '
+    r"mode!"
+)
+_LAUNCHED_READ_ONLY = r'Cannot write to database ".*" - transaction is launched in read-only mode.*'
+# The postgres extension passes the server's refusal on, after the text of its own query.
+_SERVER_READ_ONLY = (
+    r"Failed to .*: ERROR:  cannot execute [\w ]+(\(\))? in a read-only transaction\s*"
+)
+
+KINDS: dict[str, Kind] = {
+    "Parser": _kind(
+        pg.SyntaxError,
+        (r'Duplicate CTE name ".*"', pg.DuplicateAlias),
+        (r"Max expression depth limit of \d+ exceeded.*", pg.StatementTooComplex),
+        (r'window ".*" does not exist', pg.UndefinedObject),
+        (r'window ".*" is already defined', pg.WindowingError),
+        (r"window functions are not allowed in window definitions", pg.WindowingError),
+        (r"frame start cannot be UNBOUNDED FOLLOWING", pg.WindowingError),
+        (r"Sample sample_size [\d.-]+ out of range.*", pg.InvalidTablesampleArgument),
+        (r"(MINVALUE \(-?\d+\) must be less than MAXVALUE .*|Increment must not be zero)",
+         pg.InvalidParameterValue),
+        (r'table ".*" has more than one primary key', pg.InvalidTableDefinition),
+        (r'(Unrecognized parameter for option \w+ ".*", expected .*|Memory (limit )?must have a .*'
+         r"|Width must be between \d+ and \d+!)",
+         pg.InvalidParameterValue),
+    ),
+    "Syntax": _kind(
+        pg.SyntaxError,
+        (r"Invalid escape string\. Escape string must be .*", pg.InvalidEscapeSequence),
+    ),
+    "Catalog": _kind(
+        pg.SyntaxErrorOrAccessRuleViolation,
+        (rf"(Table|View|Sequence) with name .* does not exist!{_MEANT}", pg.UndefinedTable),
+        (r'Table with name ".*" does not exist because schema ".*" does not exist\.',
+         pg.UndefinedTable),
+        (rf"Scalar Function with name ({_WINDOW_FUNCTIONS}) does not exist!"
+         r'(\nDid you mean "[^"]*"\?)?',
+         pg.WrongObjectType),
+        (rf"\w* ?(Function|Macro) with name .* does not exist!{_MEANT}", pg.UndefinedFunction),
+        (r'\w+ Function with name ".*" is not in the catalog, but it exists in the .*',
+         pg.UndefinedFunction),
+        (rf"Schema with name .* does not exist!{_MEANT}", pg.InvalidSchemaName),
+        (r'SET (schema|search_path): No catalog \+ schema named ".*" found\.',
+         pg.InvalidSchemaName),
+        (rf"(Type|Index|Collation) with name .* does not exist!{_MEANT}", pg.UndefinedObject),
+        (r'unrecognized configuration parameter ".*', pg.UndefinedObject),
+        (r"Column with name .* already exists!", pg.DuplicateColumn),
+        (r"(Table|View|Sequence|Index) with name .* already exists!", pg.DuplicateTable),
+        (r'Could not rename ".*" to ".*": another entry with this name already exists!',
+         pg.DuplicateTable),
+        (r"Schema with name .* already exists!", pg.DuplicateSchema),
+        (r"\w+ Function with name .* already exists!", pg.DuplicateFunction),
+        (r"Type with name .* already exists!", pg.DuplicateObject),
+        (r'table ".*" does not have a column named ".*"', pg.UndefinedColumn),
+        (r'table ".*" can have only one primary key: .*', pg.InvalidTableDefinition),
+        (r"Could not drop the table because this table is main key table of the table .*",
+         pg.DependentObjectsStillExist),
+        (r"Cannot drop this column: an index depends on it!", pg.DependentObjectsStillExist),
+        (r'Cannot drop (entry ".*" because it is an internal system entry'
+         r'|internal catalog entry ".*"!)',
+         pg.InsufficientPrivilege),
+        (r"Existing object .* is of type \w+, trying to \w+ type \w+", pg.WrongObjectType),
+        (r"Can only modify view with ALTER VIEW statement", pg.WrongObjectType),
+        (r".* is not an (table|aggregate function)", pg.WrongObjectType),
+    ),
+    "Binder": _kind(
+        pg.SyntaxErrorOrAccessRuleViolation,
+        (r'Referenced table ".*" not found!.*', pg.UndefinedTable),
+        (r'Circular reference to CTE ".*", use WITH RECURSIVE to use recursive CTEs\.',
+         pg.UndefinedTable),
+        (r'Referenced column ".*" (not found in FROM clause!.*'
+         r"|was not found because the FROM clause is missing)",
+         pg.UndefinedColumn),
+        (r"Referenced column .* not found in FROM clause and can't find in alias map\.",
+         pg.UndefinedColumn),
+        (r"Referenced update column .* not found in table!.*", pg.UndefinedColumn),
+        (r'Table ".*" does not have a column (named|with name) ".*', pg.UndefinedColumn),
+        (r"Table does not contain column .* referenced in check constraint!", pg.UndefinedColumn),
+        (r'Values list ".*" does not have a column named ".*".*', pg.UndefinedColumn),
+        (r'Column ".*" does not exist on (left|right) side of join!', pg.UndefinedColumn),
+        (r'Column ".*" in (EXCLUDE|REPLACE) list not found in .*', pg.UndefinedColumn),
+        (r'Could not find key ".*" in struct\n\nCandidate Entries: .*', pg.UndefinedColumn),
+        (r'Could not ORDER BY column "\w+": add the expression/function to every SELECT, or move '
+         r"the UNION into a FROM clause\.",
+         pg.UndefinedColumn),
+        (r'Ambiguous reference to column name ".*', pg.AmbiguousColumn),
+        (r'Ambiguous reference to table ".*', pg.DuplicateAlias),
+        (r"Could not choose a best candidate function for the function call .*",
+         pg.AmbiguousFunction),
+        (r"No function matches the given name and argument types .*", pg.UndefinedFunction),
+        (r"UNNEST\(\) can only be applied to lists, structs and NULL, not .*",
+         pg.UndefinedFunction),
+        (r"UNNEST requires a single list as input", pg.UndefinedFunction),
+        (r"Cannot mix values of type .* in .* - an explicit cast is required",
+         pg.DatatypeMismatch),
+        (r"Cannot (compare values of|concatenate types) .* - an explicit cast is required",
+         pg.UndefinedFunction),
+        (r"Cannot combine types of .* - an explicit cast is required", pg.DatatypeMismatch),
+        (r"Cannot deduce template type '\w+' in function: .*", pg.DatatypeMismatch),
+        (r"Set operations can only apply to expressions with the same number of result columns",
+         pg.SyntaxError),
+        (r"Subquery returns \d+ columns - expected \d+", pg.SyntaxError),
+        (r"table .* has \d+ columns but \d+ values were supplied", pg.SyntaxError),
+        (r"Column name/value mismatch for insert on .*", pg.SyntaxError),
+        (r"\* expression without FROM clause!", pg.SyntaxError),
+        (r"SELECT clause cannot contain DEFAULT clause", pg.SyntaxError),
+        (r'Multiple assignments to same column ".*"', pg.SyntaxError),
+        (r"JSON path error near '.*'", pg.SyntaxError),
+        (r'table ".*" has \d+ columns available but \d+ columns specified',
+         pg.InvalidColumnReference),
+        (r'column ".*" must appear in the GROUP BY clause or must be part of an aggregate '
+         r"function\..*",
+         pg.GroupingError),
+        (r"column .* must appear in the GROUP BY clause or be used in an aggregate function",
+         pg.GroupingError),
+        (r"(WHERE|GROUP BY) clause cannot contain aggregates!", pg.GroupingError),
+        (r"aggregate function calls cannot be nested", pg.GroupingError),
+        (r"aggregate function calls cannot contain window function calls", pg.GroupingError),
+        (r"GROUPING statement cannot be used without groups", pg.GroupingError),
+        (r"(WHERE|GROUP BY) clause cannot contain window functions!", pg.WindowingError),
+        (r"window function calls cannot be nested", pg.WindowingError),
+        (r"(GROUP BY|ORDER) term out of range - should be between \d+ and \d+",
+         pg.InvalidColumnReference),
+        (r"The specified columns as conflict target are not referenced by .*",
+         pg.InvalidColumnReference),
+        (r"LIMIT/OFFSET cannot be negative", pg.InvalidRowCountInLimitClause),
+        (r'Catalog ".*" does not exist!', pg.InvalidCatalogName),
+        (r'Failed to detach database with name ".*": database not found', pg.InvalidCatalogName),
+        (r'Failed to attach database: database with name ".*" already exists',
+         pg.DuplicateDatabase),
+        (r"Unique file handle conflict: Cannot attach .*", pg.DuplicateDatabase),
+        (r'Cannot detach database ".*" because it is the default database\..*', pg.ObjectInUse),
+        (r'Prepared statement ".*" does not exist', pg.InvalidSqlStatementName),
+        (r'infinite recursion detected: attempting to recursively bind view ".*"',
+         pg.InvalidObjectDefinition),
+        (r'Failed to create foreign key: referenced table ".*" does not have a column named ".*"',
+         pg.UndefinedColumn),
+        (r"Failed to create foreign key: there is no primary key or unique constraint for "
+         r'referenced table ".*"',
+         pg.InvalidForeignKey),
+        (r'Duplicate column name ".*" in INSERT', pg.DuplicateColumn),
+        (r"Can only (update|delete from) base table!?", pg.ObjectNotInPrerequisiteState),
+        (r"can only create an index on a base table", pg.WrongObjectType),
+        (r"Cannot create entry in system catalog", pg.InsufficientPrivilege),
+        (r'(Cannot insert into a generated column|Cant update column ".*" because it is a '
+         r"generated column!)",
+         pg.GeneratedAlways),
+        (r"DEFAULT value cannot contain column names", pg.FeatureNotSupported),
+        (r"DECIMAL type width must be between \d+ and \d+", pg.InvalidParameterValue),
+        (r"interval cannot be 0!", pg.InvalidParameterValue),
+        (r"QUANTILE can only take parameters in the range .*", pg.NumericValueOutOfRange),
+    ),
+    "Conversion": _kind(
+        pg.DataException,
+        (r"Unimplemented type for cast \(.*", pg.CannotCoerce),
+        # Said of every time that cannot be read.
+        (r'time field value out of range: "[^:"]*", expected .*', pg.InvalidDatetimeFormat),
+        (r"(date|timestamp|time) field value out of range: .*", pg.DatetimeFieldOverflow),
+        (r"Date out of range: .*", pg.DatetimeFieldOverflow),
+        (r"Date and time not in timestamp range", pg.DatetimeFieldOverflow),
+        (r"invalid (date|timestamp|time) field format: .*", pg.InvalidDatetimeFormat),
+        (_unread(_ONCE, "INTERVAL"), pg.InvalidDatetimeFormat),
+        (r"Unknown TimeZone '.*", pg.InvalidParameterValue),
+        (r'extract specifier ".*" not recognized', pg.InvalidParameterValue),
+        (r"Invalid hex escape code encountered in string -> blob conversion .*",
+         pg.InvalidParameterValue),
+        (r'Could not decode string ".*" as base64: .*', pg.InvalidParameterValue),
+        (r"Failure in decode: could not convert blob to UTF8 string.*",
+         pg.CharacterNotInRepertoire),
+        (r"Type \w+ with value [^ ]+ can't be cast because the value is out of range for the "
+         r"destination type .*",
+         pg.NumericValueOutOfRange),
+        (r"Could not cast value [^ ]+ to DECIMAL\(\d+,\d+\).*", pg.NumericValueOutOfRange),
+        (r'Casting value "[^" ]+" to type [A-Z0-9]+(\(\d+,\d+\))? failed: value is out of range!.*',
+         pg.NumericValueOutOfRange),
+        # Of the string's digits PostgreSQL, too, makes one error or the other.
+        (_unread(r"\s*[+-]?\d+\s*", r"U?INT\d+"), pg.NumericValueOutOfRange),
+        (_unread(r"\s*[+-]?\d+(\.\d*)?\s*", r"DECIMAL\(\d+,\d+\)"), pg.NumericValueOutOfRange),
+        (_unread(_ONCE, r"\w+(\(\d+,\d+\))?"), pg.InvalidTextRepresentation),
+        (r"Type VARCHAR with value '.*' can't be cast to the destination type .*",
+         pg.InvalidTextRepresentation),
+        (r"Malformed JSON at byte \d+ of input: .*", pg.InvalidTextRepresentation),
+        (r"Invalid character encountered in string -> bit conversion: .*",
+         pg.InvalidTextRepresentation),
+        (r"CSV Error on Line: \d+\n.*", pg.InvalidTextRepresentation),
+        (r"Cannot cast list with length \d+ to array with length \d+", pg.ArraySubscriptError),
+    ),
+    "Out of Range": _kind(
+        pg.NumericValueOutOfRange,
+        (r"cannot take logarithm of .*", pg.InvalidArgumentForLogarithm),
+        (r"cannot take square root of .*", pg.InvalidArgumentForPowerFunction),
+    ),
+    # error() makes the user's text a message of this kind: DuckDB's own words in full are taken
+    # for DuckDB's.
+    "Invalid Input": _kind(
+        pg.DataException,
+        (_ATTACHED_READ_ONLY, pg.ReadOnlySqlTransaction),
+        (r"More than one row returned by a subquery used as an expression - .*",
+         pg.CardinalityViolation),
+        (r"Values were not provided for the following prepared statement parameters: .*",
+         pg.SyntaxError),
+        (r"Parameter argument/count mismatch, .*", pg.SyntaxError),
+        (r"Malformed JSON at byte \d+ of input: .*", pg.InvalidTextRepresentation),
+        (r'Function ".*" is a .*\. "DISTINCT", "FILTER", and "ORDER BY" are only applicable to '
+         r"aggregate functions\.",
+         pg.WrongObjectType),
+        (r"Argument for ntile must be greater than zero", pg.InvalidArgumentForNtileFunction),
+        (r"Cannot (AND|OR|XOR) bit strings of different sizes", pg.StringDataLengthMismatch),
+        (r'Could not parse string ".*" according to format specifier ".*',
+         pg.InvalidDatetimeFormat),
+        (r"Type INT64 with value -?\d+ can't be cast because the value is out of range for the "
+         r"destination type INT32",
+         pg.NumericValueOutOfRange),
+        (r"A(SIN|COS) is undefined outside \[-1,1\]", pg.NumericValueOutOfRange),
+        (r"Attempted to create ENUM type with duplicate value .*", pg.UniqueViolation),
+        (r"Invalid UTF8 Codepoint -\d+", pg.InvalidParameterValue),
+        (r"Invalid UTF8 Codepoint \d+", pg.ProgramLimitExceeded),
+        (r"Invalid input for hex digit: .*", pg.InvalidParameterValue),
+        (r"SETSEED accepts seed values between .*", pg.InvalidParameterValue),
+        (r"Failed to cast value: .*", pg.InvalidParameterValue),
+        (r"Unrecognized parameter for option \w+ \".*\"\. Expected .*", pg.InvalidParameterValue),
+        (r"Unrecognized Regex option .*", pg.InvalidParameterValue),
+        (r'Cannot change configuration option ".*" - the configuration has been locked',
+         pg.CantChangeRuntimeParam),
+        (r"Cannot (change \w+ setting|enable external access) while database is running.*",
+         pg.CantChangeRuntimeParam),
+        (rf"({_BAD_EXPRESSIONS}): .*|trailing \\", pg.InvalidRegularExpression),
+    ),
+    "Constraint": _kind(
+        pg.IntegrityConstraintViolation,
+        (r"NOT NULL constraint failed: .*", pg.NotNullViolation),
+        (r'Violates foreign key constraint because key ".*', pg.ForeignKeyViolation),
+        (r"CHECK constraint failed on table .*", pg.CheckViolation),
+        (r'Duplicate key ".*" violates (primary key|unique) constraint\..*', pg.UniqueViolation),
+        (r'PRIMARY KEY or UNIQUE constraint violation: duplicate key ".*"', pg.UniqueViolation),
+    ),
+    "Dependency": _kind(pg.DependentObjectsStillExist),
+    "Sequence": _kind(
+        pg.ObjectNotInPrerequisiteState,
+        (r'nextval: reached (maximum|minimum) value of sequence ".*',
+         pg.SequenceGeneratorLimitExceeded),
+    ),
+    "TransactionContext": _kind(
+        pg.InvalidTransactionState,
+        (r"Current transaction is aborted \(please ROLLBACK\)", pg.InFailedSqlTransaction),
+        (_LAUNCHED_READ_ONLY, pg.ReadOnlySqlTransaction),
+        (r"Conflict on (update|tuple deletion)!", pg.SerializationFailure),
+        (r"Catalog write-write conflict on (alter|create) with .*", pg.SerializationFailure),
+        (r"(Failed to commit: )?Transaction conflict: .*", pg.SerializationFailure),
+        (r"(Failed to commit: )?Attempting to modify table .* but another transaction has altered "
+         r"this table",
+         pg.SerializationFailure),
+        (r"(Failed to commit: )?PRIMARY KEY or UNIQUE constraint violation: duplicate key .*",
+         pg.UniqueViolation),
+        (r'Attempting to write to database ".*" in a transaction that has already modified '
+         r'database ".*" - a single transaction can only write to a single attached database\.',
+         pg.FeatureNotSupported),
+        (r"cannot start a transaction within a transaction", pg.ActiveSqlTransaction),
+        (r"cannot (commit|rollback) - no transaction is active", pg.NoActiveSqlTransaction),
+    ),
+    "IO": _kind(
+        pg.SystemError,
+        (_SERVER_READ_ONLY, pg.ReadOnlySqlTransaction),
+        (r'No files found that match the pattern ".*"', pg.UndefinedFile),
+        (r'Cannot open file ".*": No such file or directory', pg.UndefinedFile),
+        (r'Cannot open database ".*" in read-only mode: database does not exist',
+         pg.UndefinedFile),
+        (r'Extension ".*" not found\..*', pg.UndefinedFile),
+        (r'Cannot open file ".*": Permission denied', pg.InsufficientPrivilege),
+        (r'Could not write file ".*": No space left on device', pg.DiskFull),
+        (r'Could not set lock on file ".*": Conflicting lock is held .*', pg.ObjectInUse),
+        (r'The file ".*" exists, but it is not a valid DuckDB database file!', pg.IoError),
+    ),
+    "HTTP": _kind(pg.SystemError),
+    "Serialization": _kind(pg.SystemError),
+    "Permission": _kind(pg.InsufficientPrivilege),
+    "Out of Memory": _kind(
+        pg.OutOfMemory,
+        (r"failed to offload data block of size [^(]*\([^)]*\)\.\n"
+         r"This limit was set by the 'max_temp_directory_size' setting\..*",
+         pg.ConfigurationLimitExceeded),
+    ),
+    "Not implemented": _kind(
+        pg.FeatureNotSupported,
+        (r"Unknown TimeZone '.*", pg.InvalidParameterValue),
+        (r"Cannot combine types .* and .* - an explicit cast is required", pg.DatatypeMismatch),
+    ),
+    "Connection": _kind(pg.ConnectionException),
+    "Invalid type": _kind(pg.DatatypeMismatch),
+    "Mismatch Type": _kind(pg.DatatypeMismatch),
+    "INTERRUPT": _kind(pg.QueryCanceled),
+    "INTERNAL": _kind(pg.InternalError_),
+    "FATAL": _kind(pg.InternalError_),
+}  # fmt: skip
 
 # An error during a fetch comes inside another one.
 _WRAPPER = re.compile(
@@ -23,150 +364,13 @@ _WRAPPER = re.compile(
     r"Error: "
 )
 # The class may be the wrapper's; the first words are always the error's own kind.
-_KIND = re.compile(r"(?s)([A-Za-z][A-Za-z ]*?) Error: (.*)")
-# The postgres extension passes the server's refusal on.
-_WRITE_REFUSALS = re.compile(
-    r'Cannot execute statement of type "[^"]*" on database "[^"]*" which is attached in read-only'
-    r"|Cannot write to database .* - transaction is launched in read-only mode"
-    r"|cannot execute [\w ]+(\(\))? in a read-only transaction"
-)
+_KIND = re.compile(r"([A-Za-z][A-Za-z ]*?) Error: (.*)", re.DOTALL)
+# The line that DuckDB shows, shortened to what is around the error, and the mark below it,
+# which underlines the whole name as of DuckDB 2.0.
+_SHOWN = re.compile(r"\s*\n\nLINE (\d+): ([^\n]*)\n( *)\^+\s*")
+_NEWLINE = re.compile(r"\r\n?|\n")
+_CANCELED = "canceling statement due to user request"
 
-_READ_ONLY = (_WRITE_REFUSALS.pattern, pg.ReadOnlySqlTransaction)
-
-# Kind: rules, of which the first that is found in the message wins, and the default.
-_RULES: dict[str, tuple[_Rules, _Class]] = {
-    "Parser": (
-        (
-            (r"Duplicate CTE name", pg.DuplicateAlias),
-            (r"Max expression depth limit", pg.StatementTooComplex),
-            (r'window ".*" does not exist', pg.UndefinedObject),
-        ),
-        pg.SyntaxError,
-    ),
-    "Syntax": (((r"[Ee]scape string", pg.InvalidEscapeSequence),), pg.SyntaxError),
-    "Catalog": (
-        (
-            (r"^(Table|View|Sequence) with name .* (does not exist|because schema)",
-             pg.UndefinedTable),
-            (r"^[\w ]*Function with name .* does not exist", pg.UndefinedFunction),
-            (r"^\w[\w ]* with name .* is not in the catalog, but it exists in the",
-             pg.UndefinedFunction),
-            (r"^Schema with name .* does not exist", pg.InvalidSchemaName),
-            (r"^(Type|Index|Collation|Secret) with name .* does not exist", pg.UndefinedObject),
-            (r"^unrecognized configuration parameter", pg.UndefinedObject),
-            (r"^\S+ is not an? (table|view)", pg.WrongObjectType),
-            (r"does not have a column named", pg.UndefinedColumn),
-        ),
-        pg.UndefinedObject,
-    ),
-    "Binder": (
-        (
-            (r"Referenced table .* not found", pg.UndefinedTable),
-            (r"Referenced (update )?column|does not exist on (left|right) side of join"
-             r"|does not have a column|not found in FROM clause",
-             pg.UndefinedColumn),
-            (r"Ambiguous reference to column", pg.AmbiguousColumn),
-            (r"Ambiguous reference to (table|catalog)", pg.DuplicateAlias),
-            (r"Could not choose a best candidate function", pg.AmbiguousFunction),
-            (r"No function matches the given name", pg.UndefinedFunction),
-            (r"Cannot (mix|compare) values of type|Cannot combine types", pg.DatatypeMismatch),
-            (r"same number of result columns|Subquery returns \d+ columns", pg.SyntaxError),
-            (r"must appear in the GROUP BY|cannot contain aggregates"
-             r"|aggregate function calls cannot be nested",
-             pg.GroupingError),
-            (r"cannot contain window|window function calls cannot be nested", pg.WindowingError),
-            (r"(GROUP BY|ORDER) term out of range", pg.InvalidColumnReference),
-            (r"LIMIT/OFFSET cannot be negative", pg.InvalidRowCountInLimitClause),
-            (r"Catalog .* does not exist", pg.InvalidCatalogName),
-            (r"Max expression depth limit", pg.StatementTooComplex),
-            (r"infinite recursion", pg.InvalidObjectDefinition),
-            (r"not supported|not implemented|Unsupported", pg.FeatureNotSupported),
-        ),
-        pg.SyntaxError,
-    ),
-    "Conversion": (
-        (
-            (r"^Unimplemented type for cast", pg.CannotCoerce),
-            (r"^[Ii]nvalid (date|timestamp|time|interval) (field )?format",
-             pg.InvalidDatetimeFormat),
-            (r"^(date|timestamp|time|interval) field value out of range|^Date out of range",
-             pg.DatetimeFieldOverflow),
-            (r"^Type \w+ with value .* can't be cast because the value is out of range"
-             r"|^Could not cast value .* to DECIMAL|^Casting value .* out of range"
-             r"|^Could not convert string ['\"]\s*[+-]?\d+(\.\d+)?\s*['\"] to U?INT",
-             pg.NumericValueOutOfRange),
-            (r"^Unknown TimeZone", pg.InvalidParameterValue),
-        ),
-        pg.InvalidTextRepresentation,
-    ),
-    "Out of Range": (
-        (
-            (r"logarithm", pg.InvalidArgumentForLogarithm),
-            (r"square root", pg.InvalidArgumentForPowerFunction),
-        ),
-        pg.NumericValueOutOfRange,
-    ),
-    "Invalid Input": (
-        (
-            _READ_ONLY,
-            (r"^More than one row returned by a subquery", pg.CardinalityViolation),
-            (r"^(Values were not provided|Parameter argument/count mismatch"
-             r"|Prepared statement needs)",
-             pg.SyntaxError),
-            (r"^Malformed JSON", pg.InvalidTextRepresentation),
-            (r"^Cannot (change configuration option|enable external access)",
-             pg.CantChangeRuntimeParam),
-        ),
-        pg.InvalidParameterValue,
-    ),
-    "Constraint": (
-        (
-            (r"^NOT NULL constraint failed", pg.NotNullViolation),
-            (r"^Violates foreign key", pg.ForeignKeyViolation),
-            (r"^CHECK constraint failed", pg.CheckViolation),
-            (r"^Duplicate key .* violates (primary key|unique)|^PRIMARY KEY or UNIQUE",
-             pg.UniqueViolation),
-        ),
-        pg.IntegrityConstraintViolation,
-    ),
-    "TransactionContext": (
-        (
-            (r"Current transaction is aborted", pg.InFailedSqlTransaction),
-            _READ_ONLY,
-            (r"[Cc]onflict", pg.SerializationFailure),
-            (r"within a transaction", pg.ActiveSqlTransaction),
-            (r"no transaction is active", pg.NoActiveSqlTransaction),
-        ),
-        pg.InvalidTransactionState,
-    ),
-    "IO": (
-        (
-            _READ_ONLY,
-            (r"No files found|No such file|cannot open file", pg.UndefinedFile),
-            (r"Permission denied", pg.InsufficientPrivilege),
-            (r"Could not set lock", pg.ObjectInUse),
-            (r"[Nn]o space left|disk full", pg.DiskFull),
-        ),
-        pg.IoError,
-    ),
-    "Out of Memory": (
-        ((r"max_temp_directory_size", pg.ConfigurationLimitExceeded),),
-        pg.OutOfMemory,
-    ),
-    "Not implemented": (
-        ((r"Unknown TimeZone", pg.InvalidParameterValue),),
-        pg.FeatureNotSupported,
-    ),
-    "Connection": ((), pg.ConnectionFailure),
-    "HTTP": ((), pg.IoError),
-    "INTERNAL": ((), pg.InternalError_),
-    "FATAL": ((), pg.InternalError_),
-    "INTERRUPT": ((), pg.QueryCanceled),
-    "Invalid type": ((), pg.DatatypeMismatch),
-    "Mismatch Type": ((), pg.DatatypeMismatch),
-    "Permission": ((), pg.InsufficientPrivilege),
-    "Serialization": ((), pg.IoError),
-}  # fmt: skip
 _BASES: tuple[tuple[type[BaseException], _Class], ...] = (
     (duckdb.ProgrammingError, psycopg.ProgrammingError),
     (duckdb.DataError, psycopg.DataError),
@@ -177,62 +381,164 @@ _BASES: tuple[tuple[type[BaseException], _Class], ...] = (
     # How fetching fails for a date or an interval that Python cannot hold.
     (OverflowError, psycopg.DataError),
 )
-
-
 # What MotherDuck's service itself says, see reference to its sources in pgmd.local.Quirks.
-_SERVICE: _Rules = (
-    (r"^ambiguous result column types", pg.IndeterminateDatatype),
-    (r"cannot be described before it runs", pg.FeatureNotSupported),
+_SERVICE: tuple[Rule, ...] = (
+    Rule(re.compile(r"ambiguous result column types.*", re.DOTALL), pg.IndeterminateDatatype),
+    Rule(re.compile(r".*cannot be described before it runs.*", re.DOTALL), pg.FeatureNotSupported),
 )
-
-
-def from_endpoint(error: psycopg.Error) -> psycopg.Error:
-    """Give the error of a DuckDB wire server, which has no SQLSTATE of PostgreSQL's, the class that
-    PostgreSQL would give. Errors of another origin are returned as they are."""
-    text = error.diag.message_primary
-    if text is None or type(error) not in _UNTOLD:
-        return error
-    match = _KIND.match(text)
-    if match is None:
-        found = next((known for pattern, known in _SERVICE if re.search(pattern, text)), None)
-        return error if found is None else found(*error.args, info=error.pgresult)
-    kind, message = match.groups()
-    if kind == "INTERRUPT":
-        return pg.QueryCanceled("canceling statement due to user request", info=error.pgresult)
-    return _class(error, kind, message)(*error.args, info=error.pgresult)
-
-
-def from_duckdb(exc: BaseException, message_redactor: Callable[[str], str]) -> psycopg.Error:
-    """Return the error that psycopg would raise; its message is DuckDB's, redacted."""
-    text = _unwrapped(exc)
-    match = _KIND.match(text)
-    kind, message = match.groups() if match else ("", text)
-    if kind == "INTERRUPT":
-        return pg.QueryCanceled("canceling statement due to user request")
-    if kind == "Connection" and "already closed" in message:
-        return psycopg.OperationalError("the connection is closed")
-    message = message_redactor(message.replace("\n\nLINE ", "\nLINE "))
-    return _class(exc, kind, message)(message)
-
-
 # What psycopg makes of an error whose SQLSTATE it does not know.
 _UNTOLD = (psycopg.DatabaseError, psycopg.InternalError, pg.InternalError_)
 
 
+class _Told(NamedTuple):
+    """What DuckDB said: the kind, the message alone, and the line it showed, if any."""
+
+    kind: str
+    message: str
+    shown: re.Match[str] | None
+
+    @classmethod
+    def read(cls, text: str) -> _Told:
+        match = _KIND.match(_WRAPPER.sub("", text, count=1))
+        kind, message = match.groups() if match else ("", text)
+        shown = _last(message)
+        return cls(kind, message[: shown.start()] if shown else message, shown)
+
+
+def from_duckdb(
+    exc: BaseException, message_redactor: Callable[[str], str], *, text: str | None = None
+) -> psycopg.Error:
+    """Return the error that psycopg would raise; its message is DuckDB's, redacted.
+
+    *exc* is redacted in place, so that it can be the cause. *text* is what DuckDB ran: with it,
+    `diag` has the position.
+    """
+    told = _Told.read(str(exc))
+    exc.args = tuple(message_redactor(a) if isinstance(a, str) else a for a in exc.args)
+    if told.kind == "Connection" and told.message == "Connection already closed!":
+        return psycopg.OperationalError("the connection is closed")
+    return _error(_class(exc, told), told, message_redactor, text, {})
+
+
+def from_endpoint(error: psycopg.Error, *, text: str | None = None) -> psycopg.Error:
+    """Give the error of a DuckDB wire server, which has no SQLSTATE of PostgreSQL's, the class that
+    PostgreSQL would give. Errors of another origin are returned as they are."""
+    said = error.diag.message_primary
+    if said is None or type(error) not in _UNTOLD:
+        return error
+    told = _Told.read(said)
+    known = _of_service(said) if not told.kind else _class(error, told)
+    if known is None:
+        return error
+    return _error(known, told, str, text, _fields(error))
+
+
 def is_write_refusal(exc: BaseException) -> bool:
     """Whether DuckDB, or the server behind it, refused because it is read-only."""
-    return isinstance(exc, duckdb.Error) and _WRITE_REFUSALS.search(_unwrapped(exc)) is not None
+    if not isinstance(exc, duckdb.Error):
+        return False
+    told = _Told.read(str(exc))
+    if not told.kind:
+        return re.fullmatch(_SERVER_READ_ONLY, told.message, re.DOTALL) is not None
+    return _class(exc, told) is pg.ReadOnlySqlTransaction
 
 
-def _unwrapped(exc: BaseException) -> str:
-    return _WRAPPER.sub("", str(exc), count=1)
+def rule_for(kind: str, message: str) -> Rule | None:
+    """The rule that decides about a message, without the line that DuckDB shows."""
+    return next((r for r in KINDS[kind].rules if r.pattern.fullmatch(message)), None)
 
 
-def _class(exc: BaseException, kind: str, message: str) -> _Class:
-    if kind in _RULES:
-        rules, default = _RULES[kind]
-        return next((known for pattern, known in rules if re.search(pattern, message)), default)
+def _class(exc: BaseException, told: _Told) -> _Class:
+    if told.kind in KINDS:
+        rule = rule_for(told.kind, told.message)
+        return KINDS[told.kind].default if rule is None else rule.known
     for theirs, ours in _BASES:
         if isinstance(exc, theirs):
             return ours
     return psycopg.DatabaseError
+
+
+def _of_service(said: str) -> _Class | None:
+    return next((rule.known for rule in _SERVICE if rule.pattern.fullmatch(said)), None)
+
+
+def _error(
+    known: _Class, told: _Told, redact: Callable[[str], str], text: str | None, info: _Info
+) -> psycopg.Error:
+    message = _CANCELED if known is pg.QueryCanceled else redact(told.message)
+    info = {field: None for field in DiagnosticField} | _SEVERITY | info
+    info[DiagnosticField.MESSAGE_PRIMARY] = _sent(message)
+    info[DiagnosticField.SQLSTATE] = _sent(known.sqlstate) if known.sqlstate else None
+    position = _position(told.shown, text) if told.shown and text is not None else None
+    if position is not None:
+        info[DiagnosticField.STATEMENT_POSITION] = _sent(str(position))
+    shown = redact(told.shown.group().strip("\n")) if told.shown else ""
+    return known(f"{message}\n{shown}" if shown else message, info=info)
+
+
+_SEVERITY: _Info = {
+    DiagnosticField.SEVERITY: b"ERROR",
+    DiagnosticField.SEVERITY_NONLOCALIZED: b"ERROR",
+}
+
+
+def _fields(error: psycopg.Error) -> _Info:
+    """What the server told, in a form that outlives its result and can be pickled."""
+    result = error.pgresult
+    return {} if result is None else {field: result.error_field(field) for field in DiagnosticField}
+
+
+def _sent(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def _last(message: str) -> re.Match[str] | None:
+    """The line shown at the very end; what looks like one before it is the user's."""
+    start = message.rfind("\n\nLINE ")
+    while start > 0 and message[start - 1].isspace():
+        start -= 1
+    return _SHOWN.fullmatch(message, start) if start >= 0 else None
+
+
+def _position(shown: re.Match[str], text: str) -> int | None:
+    """Where the mark is in *text*, counted in characters from 1; None unless that is certain."""
+    line, excerpt, indent = int(shown[1]), shown[2], len(shown[3]) - len(f"LINE {shown[1]}: ")
+    offset = _offset(excerpt, indent)
+    starts = [0, *(m.end() for m in _NEWLINE.finditer(text))]
+    if offset is None or line > len(starts):
+        return None
+    begin = starts[line - 1]
+    whole = _NEWLINE.split(text[begin:], maxsplit=1)[0]
+    found = set(_places(whole, excerpt, offset))
+    return begin + found.pop() + 1 if len(found) == 1 else None
+
+
+def _places(line: str, excerpt: str, offset: int) -> Iterator[int]:
+    """The places in *line* that the mark may mean, given that dots stand for what was left out."""
+    for head in ("", "..."):
+        for tail in ("", "..."):
+            if not (excerpt.startswith(head) and excerpt.endswith(tail)):
+                continue
+            part = excerpt[len(head) : len(excerpt) - len(tail)]
+            at = line.find(part)
+            while at >= 0:
+                if (at > 0) == bool(head) and (at + len(part) < len(line)) == bool(tail):
+                    yield at + offset - len(head)
+                at = line.find(part, at + 1)
+
+
+# Others may be wider, narrower or joined to the one before.
+_LETTERS = ("Lu", "Ll", "Lo")
+
+
+def _offset(excerpt: str, width: int) -> int | None:
+    """How many characters of *excerpt* fill *width* columns; None if they are not that simple."""
+    filled = 0
+    for offset, character in enumerate(excerpt):
+        if not ("\x1f" < character < "\x7f" or unicodedata.category(character) in _LETTERS):
+            return None
+        if filled >= width:
+            return offset if filled == width else None
+        wide = unicodedata.east_asian_width(character) in "WF"
+        filled += 2 if wide else 1
+    return len(excerpt) if filled == width else None

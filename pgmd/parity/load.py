@@ -1,20 +1,30 @@
-"""Bring DuckDB's Python values to those that psycopg returns for the same column.
+"""Bring DuckDB's values to those that psycopg returns for the same column.
 
 What is done is decided once for a result's shape, by its DuckDB types and, where known, the OIDs
 that PostgreSQL returns. Columns that need nothing are not touched. psycopg's text format is the
-measure, which is its default.
+measure, which is its default. A column whose value DuckDB's client does not tell whole is selected
+in another form: see `RowLoader.select`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import psycopg
+
+from ..errors import ParityError
+from . import arrow
+from .floats import shortest_float4
+from .texts import reader as text_reader
 from .types import ELEMENTS, Inexact, Type, parse, pg_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Inexact", "RowLoader", "row_loader"]
 
@@ -30,17 +40,47 @@ class _Plan(NamedTuple):
     convert: Callable[[Any], Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """How one column is fetched and loaded; the selects are SQL around `{}`, or empty."""
+
+    label: str
+    kind: Type
+    oid: int
+    step: Step | None
+    select: str
+    arrow_select: str
+    read: arrow.Read
+    check: arrow.Check | None
+
+
 class RowLoader:
-    """Turn DuckDB's rows into psycopg's; the same list, not a copy, when nothing changes."""
+    """Turn DuckDB's answer to one query into psycopg's values."""
 
-    __slots__ = ("_names", "_steps")
+    __slots__ = ("_columns", "_steps")
 
-    def __init__(self, names: Sequence[str], steps: Sequence[tuple[int, Step]]) -> None:
-        self._names = names
-        self._steps = steps
+    def __init__(self, columns: Sequence[_Column]) -> None:
+        self._columns = columns
+        self._steps = [(i, c.step) for i, c in enumerate(columns) if c.step is not None]
+
+    def select(self, query: str, *, as_arrow: bool) -> str | None:
+        """The query that must be run in place of *query*, a subquery, so that it tells its values
+        whole; None where it does."""
+        selects = [c.arrow_select if as_arrow else c.select for c in self._columns]
+        if not any(selects):
+            return None
+        names = [f"c{n}" for n in range(len(selects))]
+        items = [select.replace("{}", n) or n for select, n in zip(selects, names, strict=True)]
+        # NULLs that show the types: so that a change of them is seen.
+        items += [f"CASE WHEN false THEN {n} END" for n, s in zip(names, selects, strict=True) if s]
+        return f"SELECT {', '.join(items)} FROM {query} AS q({', '.join(names)})"
 
     def __call__(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Raises Inexact for a value of which it is not certain what psycopg returns."""
+        """The same list, not a copy, when nothing changes.
+
+        Raises Inexact for a value of which it is not certain what psycopg returns, and
+        psycopg.DataError for one that psycopg cannot load.
+        """
         if not self._steps or not rows:
             return rows
         changed: dict[int, Sequence[Any]] = {}
@@ -49,18 +89,53 @@ class RowLoader:
             try:
                 after = step(before)
             except (ValueError, OverflowError) as error:
-                raise Inexact(f"{_called(self._names, index)}: {error}") from None
+                raise Inexact(f"{self._columns[index].label}: {error}") from None
             if after is not before:
                 changed[index] = after
         if not changed:
             return rows
         columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        del columns[len(self._columns) :]
         for index, after in changed.items():
             columns[index] = after
         return list(zip(*columns, strict=True))
 
+    def check(self, batch: pa.RecordBatch) -> None:
+        """Raises psycopg.DataError for a value that psycopg cannot load, and Inexact for one of
+        which it is not certain what the endpoint gives."""
+        for column, array in zip(self._columns, batch.columns, strict=False):
+            if column.check is not None:
+                try:
+                    column.check(array)
+                except Inexact as error:
+                    raise Inexact(f"{column.label}: {error}") from None
+
+    def rows(self, batch: pa.RecordBatch) -> list[tuple[Any, ...]]:
+        """The rows of an Arrow batch that was checked. Raises psycopg.DataError or ParityError for
+        a nested value that cannot be loaded."""
+        columns = [self._read(c, a) for c, a in zip(self._columns, batch.columns, strict=False)]
+        return list(zip(*columns, strict=True))
+
+    def _read(self, column: _Column, array: Any) -> list[Any]:
+        try:
+            return column.read(array)
+        except ValueError as error:
+            raise ParityError(f"{column.label}: {error}") from None
+
+    def to_schema(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+        """The same batch in the types that both routes have. Raises ParityError or DataError."""
+        import pyarrow as pa
+
+        arrays = []
+        for column, array, field in zip(self._columns, batch.columns, schema, strict=False):
+            try:
+                arrays.append(arrow.from_duckdb(array, column.oid, column.read, field.type))
+            except (ValueError, OverflowError) as error:
+                raise ParityError(f"{column.label}: {error}") from None
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
     def __repr__(self) -> str:
-        return f"<RowLoader of {len(self._names)} columns, {len(self._steps)} not as they are>"
+        return f"<RowLoader of {len(self._columns)} columns, {len(self._steps)} not as they are>"
 
 
 def row_loader(
@@ -69,56 +144,99 @@ def row_loader(
     oids: Sequence[int] | None,
     tz: dt.tzinfo,
     *,
-    alone: bool = False,
     wire: bool = False,
 ) -> RowLoader:
     """Plan how rows are loaded; *tz* is the session's zone, `datetime.timezone.utc` for UTC.
 
-    With no endpoint to agree with, *alone*, a type without a twin keeps DuckDB's value. With one
-    that is itself DuckDB behind a wire, *wire*, some types lose on the way what they have here.
-    Raises Inexact when DuckDB returns other columns, or a column's DuckDB type cannot give exactly
-    what psycopg returns for its OID.
+    With an endpoint that is itself DuckDB behind a wire, *wire*, some types lose on the way what
+    they have here. Raises Inexact when DuckDB returns other columns, or a column's DuckDB type
+    cannot give exactly what psycopg returns for its OID.
     """
     if oids is not None and len(oids) != len(duck_types):
         raise Inexact(
             f"DuckDB returns {len(duck_types)} columns instead of {len(oids)}", lasting=True
         )
-    steps = []
+    columns = []
     for index, duck_type in enumerate(duck_types):
+        label = column_label(index, names[index])
         kind = parse(duck_type)
         if kind is None:
-            if alone:
-                continue
-            raise Inexact(
-                f"{_called(names, index)}: DuckDB's {duck_type[:80]} has no PostgreSQL type",
-                lasting=True,
-            )
+            raise Inexact(f"{label}: the type {duck_type[:80]} is not known", lasting=True)
         if wire and _is_lossy(kind):
-            raise Inexact(
-                f"{_called(names, index)}: {duck_type[:80]} reaches a client changed", lasting=True
-            )
+            raise Inexact(f"{label}: {duck_type[:80]} reaches a client changed", lasting=True)
         oid = kind.oid if oids is None else oids[index]
         try:
-            step = _step(kind, oid, tz, strict=oids is not None)
+            columns.append(_column(label, kind, oid, tz, strict=oids is not None))
         except ValueError as error:
             raise Inexact(
-                f"{_called(names, index)}: DuckDB's {duck_type[:80]} "
-                f"is not PostgreSQL's {pg_name(oid)}{error}; cast it",
+                f"{label}: DuckDB's {duck_type[:80]} is not PostgreSQL's {pg_name(oid)}{error}; "
+                "cast it",
                 lasting=True,
             ) from None
-        if step is not None:
-            steps.append((index, step))
-    return RowLoader(tuple(names), tuple(steps))
+    return RowLoader(columns)
 
 
 def _is_lossy(kind: Type) -> bool:
     """MotherDuck sends TIMETZ without its offset and the elements of a text array unquoted
     (github.com/hrl20/metabase, FIXES.md); what psycopg makes of that is for the endpoint to say."""
-    return kind.twin.name == "TIME WITH TIME ZONE" or (kind.is_array and kind.twin.oid in (25, 114))
+    return kind.twin.oid == 1266 or (kind.is_array and kind.twin.oid in (17, 25, 114))
 
 
-def _called(names: Sequence[str], index: int) -> str:
-    return f'column {index + 1} "{names[index][:63]}"'
+def _column(label: str, kind: Type, oid: int, tz: dt.tzinfo, *, strict: bool) -> _Column:
+    """Raises ValueError, with what is to be added to the message, when the two do not match."""
+    select = arrow_select = ""
+    step: Step | None
+    # A DuckDB behind a wire writes some floats with another last digit than PostgreSQL does.
+    as_text = kind.is_text or (kind.twin.name == "FLOAT" and not strict)
+    if as_text:
+        if oid != kind.oid:
+            raise ValueError
+        select = arrow_select = _AS_TEXT
+        step = text_column(label, kind, tz)
+    else:
+        if kind.twin.name == "TIMESTAMP WITH TIME ZONE":
+            # DuckDB's client needs pytz for it.
+            select = _IN_LIST if kind.is_array else _MICROSECONDS
+        step = _step(kind, oid, tz, strict=strict)
+    return _Column(
+        label,
+        kind,
+        oid,
+        step,
+        select,
+        arrow_select,
+        arrow.read_texts(kind, tz) if as_text else arrow.read_column(kind, oid, tz),
+        None if as_text else arrow.check_column(kind, oid, strict=strict),
+    )
+
+
+def column_label(index: int, name: str) -> str:
+    """How messages call a column."""
+    return f'column {index + 1} "{name[:63]}"'
+
+
+def text_column(label: str, kind: Type, tz: dt.tzinfo) -> Step:
+    """What reads a column of DuckDB's texts. Raises ValueError for a type that has no exact text.
+
+    The step raises ParityError for such a value: the endpoint has nothing but the text either.
+    """
+    read = text_reader(kind, tz)
+
+    def convert(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise ParityError(f"{label}: {error}") from None
+
+    return _for_scalars(_Plan(convert=convert))
+
+
+_AS_TEXT = "CAST({} AS VARCHAR)"
+_MICROSECONDS = (
+    "CASE WHEN isfinite({}) THEN epoch_us({}) WHEN {} > '2000-01-01'::TIMESTAMPTZ "
+    "THEN 9223372036854775807 WHEN {} IS NOT NULL THEN -9223372036854775808 END"
+)
+_IN_LIST = f"list_transform({{}}, lambda x: {_MICROSECONDS.replace('{}', 'x')})"
 
 
 def _step(kind: Type, oid: int, tz: dt.tzinfo, *, strict: bool) -> Step | None:
@@ -132,21 +250,16 @@ def _step(kind: Type, oid: int, tz: dt.tzinfo, *, strict: bool) -> Step | None:
 
 
 def _plan(kind: Type, oid: int, tz: dt.tzinfo, *, strict: bool) -> _Plan:
-    """Raises ValueError, with what is to be added to the message, when the two do not match."""
+    """Raises ValueError when the two do not match."""
     name = kind.twin.name
-    if name == "INTERVAL" and kind.is_array:
-        # DuckDB has turned months into 30 days each where psycopg counts 365 days a year, and no
-        # value tells: 0 days may be 12 months less 360 days. The query itself mends a column of
-        # intervals, see duck.Cursor, but not a list of them.
-        raise ValueError(" once it is a timedelta: months are lost")
     if oid in _INTEGERS and name in _INTEGER_NAMES:
         return _AS_IT_IS if name in _INTEGERS[oid].inside else _Plan(_INTEGERS[oid].check)
-    if oid == 1700 and (name in _INTEGER_NAMES or name == "BIGNUM"):
+    if oid == 1700 and name in _INTEGER_NAMES:
         return _Plan(convert=Decimal)
     if strict and oid == 701 and name == "DOUBLE":
         return _Plan(_check_finite)
     if oid == 1184 and name == "TIMESTAMP WITH TIME ZONE":
-        return _Plan(_check_moments, lambda value: value.astimezone(tz))
+        return _Plan(convert=_moment_in(tz))
     if oid >= _FIRST_USER_OID and name == "ENUM":
         # A type of the user's own that DuckDB knows as an ENUM is one; psycopg returns its text.
         return _AS_IT_IS
@@ -189,43 +302,13 @@ def _for_arrays(plan: _Plan) -> Step:
 # What becomes of the values
 
 
-def shortest_float4(value: float) -> float:
-    """The double that PostgreSQL's text of this float4 reads as: 1.1, not 1.10000002384."""
-    if value != value or value in _NOT_SHORTENED:
-        return value
-    wanted = _pack(value)
-    # Six digits always survive a float4 that is not denormal, so a shorter form is found there.
-    for digits in range(6 if abs(value) >= _SMALLEST_NORMAL else 1, 10):
-        short = float(f"{value:.{digits}g}")
-        try:
-            if _pack(short) != wanted:
-                continue
-        except OverflowError:
-            continue
-        if short != value and _is_halfway(short, value, wanted):
-            # PostgreSQL never prints a number that is as near to a neighbour.
-            continue
-        return short
-    return value
-
-
-def _is_halfway(short: float, value: float, bits: bytes) -> bool:
-    (number,) = _INT.unpack(bits)
-    (neighbour,) = _FLOAT.unpack(_INT.pack(number + (1 if abs(short) > abs(value) else -1)))
-    return bool(short == (value + neighbour) / 2)
-
-
-_FLOAT, _INT = struct.Struct("<f"), struct.Struct("<i")
-_pack = _FLOAT.pack
-_INFINITY = float("inf")
-_NOT_SHORTENED = (_INFINITY, -_INFINITY, 0.0)
-_SMALLEST_NORMAL = 2.0**-126
-
-
 def _check_days(column: Sequence[Any]) -> None:
     _check_no_text(column)
     if dt.date.max in column or dt.date.min in column:
         raise ValueError("a date that may be infinite")
+
+
+_INFINITY = float("inf")
 
 
 def _check_finite(column: Sequence[Any]) -> None:
@@ -235,16 +318,31 @@ def _check_finite(column: Sequence[Any]) -> None:
 
 
 def _check_moments(column: Sequence[Any]) -> None:
-    # With a time zone only infinity is naive, and aware and naive are never equal.
     _check_no_text(column)
     if dt.datetime.max in column or dt.datetime.min in column:
         raise ValueError("a timestamp that may be infinite")
 
 
+def _moment_in(tz: dt.tzinfo) -> Callable[[int], dt.datetime]:
+    def convert(microseconds: int) -> dt.datetime:
+        try:
+            moment = _EPOCH + dt.timedelta(microseconds=microseconds)
+            return moment if tz is dt.UTC else moment.astimezone(tz)
+        except OverflowError:
+            era = "large (after year 10K)" if microseconds > 0 else "small (before year 1)"
+            raise psycopg.DataError(f"timestamp too {era}") from None
+
+    return convert
+
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
 def _check_no_text(column: Sequence[Any]) -> None:
     """DuckDB gives text for what datetime cannot hold, such as BC, the year 10000 and 24:00."""
-    if str in set(map(type, column)):
-        raise ValueError("a date or time that Python cannot hold")
+    for value in column:
+        if type(value) is str:
+            raise psycopg.DataError(f"a date or time that Python cannot hold: {value}")
 
 
 class _Integer(NamedTuple):
@@ -296,10 +394,8 @@ _PLANS: dict[tuple[str, int], _Plan] = {
     ("JSON", 114): _JSON,
     ("JSON", 3802): _JSON,
     ("UUID", 2950): _AS_IT_IS,
-    ("INTERVAL", 1186): _AS_IT_IS,
     ("DATE", 1082): _Plan(_check_days),
     ("TIME", 1083): _TIME,
-    ("TIME WITH TIME ZONE", 1266): _TIME,
     ("TIMESTAMP", 1114): _MOMENT,
     ("TIMESTAMP_S", 1114): _MOMENT,
     ("TIMESTAMP_MS", 1114): _MOMENT,

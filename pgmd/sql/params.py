@@ -33,6 +33,7 @@ class Placeholders:
     # What psycopg would raise for the text itself: its class and arguments.
     problem: tuple[type[Exception], tuple[Any, ...]] | None = None
     mentions: int = 0  # how often named placeholders occur, repeats included
+    formats: str = ""  # the letter of each in `order`, if one is not `s`
 
     def arrange(self, params: Any) -> list[Any]:
         """Return the values for `$1`, `$2`, ...; raise what psycopg raises for a misfit."""
@@ -81,20 +82,21 @@ def _convert(query: str) -> Placeholders:
     raw = query.encode()
     short = len(raw) <= _SHORT_BYTES
     try:
-        chunks, order, mentions = _translate(raw)
+        chunks, order, mentions, formats = _translate(raw)
     except (psycopg.ProgrammingError, UnicodeDecodeError) as problem:
         return Placeholders(query, 0, short, (type(problem), problem.args))
-    return Placeholders(b"".join(chunks).decode(), order, short, None, mentions)
+    formats = formats if formats.strip("s") else ""
+    return Placeholders(b"".join(chunks).decode(), order, short, None, mentions, formats)
 
 
 _convert_cached = functools.lru_cache(maxsize=1024)(_convert)
 
 
-def _translate(raw: bytes) -> tuple[list[bytes], tuple[str, ...] | int, int]:
+def _translate(raw: bytes) -> tuple[list[bytes], tuple[str, ...] | int, int, str]:
     chunks: list[bytes] = []
-    names: dict[str, tuple[int, int]] = {}
-    uses: list[tuple[str, int]] = []
-    positions = 0
+    names: dict[str, tuple[int, str]] = {}
+    uses: list[tuple[str, str]] = []
+    positions: list[str] = []
     end = 0
     for match in _PLACEHOLDER.finditer(raw):
         chunks.append(raw[end : match.start()])
@@ -103,11 +105,12 @@ def _translate(raw: bytes) -> tuple[list[bytes], tuple[str, ...] | int, int]:
             chunks.append(b"%")
             continue
         _check_placeholder(raw, match)
+        form = chr(match[0][-1])
         if match[1] is None:
-            positions += 1
-            chunks.append(b"$%d" % positions)
+            positions.append(form)
+            chunks.append(b"$%d" % len(positions))
         else:
-            name, form = match[1].decode(), match[0][-1]
+            name = match[1].decode()
             uses.append((name, form))
             chunks.append(b"$%d" % names.setdefault(name, (len(names) + 1, form))[0])
         if positions and uses:
@@ -116,7 +119,9 @@ def _translate(raw: bytes) -> tuple[list[bytes], tuple[str, ...] | int, int]:
     for name, form in uses:
         if names[name][1] != form:
             raise psycopg.ProgrammingError(f"placeholder '{name}' cannot have different formats")
-    return chunks, tuple(names) if uses else positions, len(uses)
+    if uses:
+        return chunks, tuple(names), len(uses), "".join(form for _, form in names.values())
+    return chunks, len(positions), 0, "".join(positions)
 
 
 def _check_placeholder(raw: bytes, match: re.Match[bytes]) -> None:

@@ -13,7 +13,6 @@ import re
 from .grammar import (
     ARITHMETIC,
     COMPARISONS,
-    DATE_UNITS,
     EXTRACT_FIELDS,
     FUNCTIONS,
     INTEGER_TYPES,
@@ -55,6 +54,18 @@ def _is_ambiguous_literal(text: str) -> bool:
 
 
 _AFTER_OPERAND = frozenset([_QUOTED, _STRING, _NUMBER, _PARAMETER])
+# Of a time stamp with zone the two truncate to hours differently when clocks are set back, and to
+# quarters in zones such as Africa/Cairo; an interval has no weeks in PostgreSQL.
+_DATE_UNITS = frozenset(["year", "month", "day", "minute", "second"])
+# Of an interval DuckDB gives none of these.
+_OF_NUMBERS = frozenset(["sum", "abs", "floor", "ceil", "ceiling", "avg"])
+_NUMERIC_TYPES = INTEGER_TYPES | {"double", "float8", "numeric", "decimal"}
+# A numeric keeps its own scale in PostgreSQL; DuckDB gives all of them the widest.
+_DEFAULTING = frozenset(["lag", "lead"])
+_FIXED_UNITS = re.compile(r"'\d{1,6}( (hour|minute|second)s?)?'")
+_TEMPORAL = frozenset(["date", "timestamp", "interval"])
+_UNITS = frozenset(["year", "month", "week", "day", "hour", "minute", "second"])
+_BRANCH_ENDS = frozenset(["when", "else", "end"])
 _TYPED_LITERALS = {"date": _DATE, "timestamp": _TIMESTAMP, "interval": _INTERVAL}
 _ORDER_WORDS = frozenset(["by", "asc", "desc", "nulls", "first", "last", "count"])
 _LIST = ","  # no function is called so
@@ -78,10 +89,35 @@ _CLAUSES = {
 }
 
 
+class _Mixture:
+    """Expressions of which the result is one, or one of several, in one type."""
+
+    __slots__ = ("numbers", "open", "safe")
+
+    def __init__(self) -> None:
+        self.open = 0  # of those that may be decimals
+        self.numbers = 0  # whole constants
+        self.safe = False  # one is known to be no decimal, and so the others are none
+
+    @property
+    def mixes_scales(self) -> bool:
+        return not self.safe and self.open + (self.numbers > 0) > 1
+
+
 class _Frame:
     """What is known of one parenthesis, or of the whole statement."""
 
-    __slots__ = ("call", "clause", "limited", "ordered", "query", "start")
+    __slots__ = (
+        "arguments",
+        "call",
+        "cases",
+        "clause",
+        "limited",
+        "mixture",
+        "ordered",
+        "query",
+        "start",
+    )
 
     def __init__(self, call: str, clause: str, start: int, *, query: bool = False) -> None:
         self.call = call  # the function, _LIST where commas part things, "" for a plain one
@@ -89,6 +125,9 @@ class _Frame:
         self.start = start
         self.query = query
         self.ordered = self.limited = False
+        self.arguments = 1
+        self.mixture = _Mixture()
+        self.cases: list[_Mixture] = []
 
 
 class _Disagreement(Exception):
@@ -106,17 +145,17 @@ def disagreement(part: tuple[Token, ...]) -> str:
 
 class _Walk:
     __slots__ = (
-        "_branches",
         "_compares",
         "_computes",
         "_decimals",
         "_frames",
         "_last_call",
-        "_literal_branches",
         "_mixes",
         "_part",
         "_queries",
+        "_reads",
         "_tables",
+        "_unites",
         "_used",
     )
 
@@ -125,7 +164,7 @@ class _Walk:
         self._frames = [_Frame("", "", -1, query=True)]
         self._queries = 0
         self._compares = self._computes = self._decimals = self._mixes = False
-        self._branches = self._literal_branches = 0
+        self._reads = self._unites = False  # FROM, and UNION or the like
         self._tables: set[str] = set()
         self._used: set[str] = set()
         self._last_call = ""
@@ -158,8 +197,8 @@ class _Walk:
             raise _Disagreement("arithmetic beside a comparison")
         if self._decimals and self._mixes:
             raise _Disagreement("a decimal constant among other numbers")
-        if 0 < self._literal_branches < self._branches:
-            raise _Disagreement("CASE with a numeric constant in some branches")
+        if self._unites and self._reads:
+            raise _Disagreement("UNION, INTERSECT or EXCEPT, which may mix scales")
         if shared := self._tables & self._used:
             raise _Disagreement(f"{min(shared)} may be a whole row")
 
@@ -194,12 +233,15 @@ class _Walk:
         elif word == "distinct" and following.word == "on":
             raise _Disagreement("DISTINCT ON")
         elif word in ("union", "intersect", "except"):
-            self._mixes = True
+            self._mixes = self._unites = True
+        elif word in ("using", "natural") and "full" in {t.word for t in self._part}:
+            raise _Disagreement("FULL JOIN, with columns that two tables share")
         elif word in ("in", "between", "like", "case"):
             self._compare(word, frame, following)
-        elif word in ("then", "else"):
-            self._branches += 1
-            self._literal_branches += following.kind is _NUMBER
+        elif word in _BRANCH_ENDS and frame.cases:
+            self._branch(i, word, frame)
+        elif word == "then" and frame.cases:
+            self._operand(i + 1, frame.cases[-1])
         elif word == "as" and frame.call == "cast":
             self._cast(i)
         elif word == "all" and previous.word == "by":
@@ -221,6 +263,7 @@ class _Walk:
             frame.query = True
             self._queries += 1
         frame.clause = _CLAUSES[word]
+        self._reads |= word == "from"
         if word == "values":
             self._mixes = True
         if frame.clause == "limit":
@@ -233,10 +276,49 @@ class _Walk:
         if frame.call == "position":
             return
         self._compares |= frame.clause == "select"
-        self._mixes |= word == "case"
+        if word == "case":
+            self._mixes = True
+            frame.cases.append(_Mixture())
         self._check_not_ordering(frame)
         if word == "like" and (following.kind is not _STRING or "\\" in following.text):
             raise _Disagreement("LIKE with a backslash or an unknown pattern")
+
+    def _branch(self, i: int, word: str, frame: _Frame) -> None:
+        """WHEN, ELSE and END: the branch before has ended."""
+        case = frame.cases[-1]
+        case.safe |= self._is_double(i)
+        if word == "else":
+            self._operand(i + 1, case)
+        elif word == "end":
+            frame.cases.pop()
+            if case.mixes_scales:
+                raise _Disagreement(
+                    "CASE with a numeric constant in some branches"
+                    if case.numbers
+                    else "CASE of branches that may differ in scale"
+                )
+
+    def _operand(self, i: int, mixture: _Mixture) -> None:
+        """Note what the expression that begins at *i* may be."""
+        first, second = self._at(i), self._at(i + 1)
+        if first.text in ("-", "+"):
+            first, second = second, self._at(i + 2)
+        alone = second.text in (",", ")") or second.word in _BRANCH_ENDS
+        if first.word == "null" and alone:
+            return
+        if first.kind is _NUMBER and alone:
+            mixture.numbers += 1
+        elif first.kind is _STRING and alone:
+            read_as_number = _INTEGER.fullmatch(first.text[1:-1]) is not None
+            mixture.open += read_as_number
+            mixture.safe |= not read_as_number
+        elif first.word in _TEMPORAL and second.kind is _STRING:
+            mixture.safe = True
+        elif first.word in ("true", "false"):
+            mixture.safe |= alone
+            mixture.open += not alone
+        else:
+            mixture.open += 1
 
     def _argument(self, frame: _Frame, following: Token) -> None:
         if frame.call in ("substring", "substr") and not (
@@ -307,6 +389,8 @@ class _Walk:
         elif previous.text == "," and frame.clause == "values":
             call = _LIST
         self._frames.append(_Frame(call, clause, i))
+        if call in SCALE_MIXERS or call in _DEFAULTING:
+            self._operand(i + 1, self._frames[-1].mixture)
 
     def _check_call(self, i: int, call: str, name: Token) -> None:
         if call in UNPORTABLE_CALLS or (
@@ -318,7 +402,7 @@ class _Walk:
         following = self._at(i + 1)
         if call == "extract" and following.word not in EXTRACT_FIELDS:
             raise _Disagreement(f"extract({following.word or following.text})")
-        if call == "date_trunc" and following.text[1:-1] not in DATE_UNITS:
+        if call == "date_trunc" and following.text[1:-1] not in _DATE_UNITS:
             raise _Disagreement("date_trunc() to an unknown unit")
 
     def _pop(self, i: int) -> None:
@@ -330,6 +414,9 @@ class _Walk:
             self._check_limit(frame)
         if frame.call == "avg" and not self._is_double(i):
             raise _Disagreement("avg() without a cast to double precision")
+        frame.mixture.safe |= self._is_double(i)
+        if frame.mixture.mixes_scales:
+            raise _Disagreement(f"{frame.call}() of what may differ in scale")
         self._last_call = frame.call
 
     def _is_double(self, end: int) -> bool:
@@ -357,7 +444,16 @@ class _Walk:
             frame.clause = "from"
         if not frame.call and not frame.query:
             raise _Disagreement("a row value")
-        self._argument(frame, self._at(i + 1))
+        following = self._at(i + 1)
+        self._argument(frame, following)
+        if frame.call == "nth_value" and not (
+            following.kind is _NUMBER and following.text.strip("0") and self._at(i + 2).text == ")"
+        ):
+            raise _Disagreement("nth_value() with no positive constant")
+        frame.arguments += 1
+        frame.mixture.safe |= self._is_double(i)
+        if frame.call in SCALE_MIXERS or (frame.call in _DEFAULTING and frame.arguments == 3):
+            self._operand(i + 1, frame.mixture)
 
     def _arithmetic(self, i: int, text: str, frame: _Frame, previous: Token) -> None:
         following = self._at(i + 1)
@@ -371,14 +467,69 @@ class _Walk:
             return  # SELECT *, count(*), t.*
         if not binary and following.kind is _NUMBER:
             return
-        if following.word == "interval" or (
-            binary and previous.kind is _NUMBER and following.kind is _NUMBER
-        ):
+        if following.word == "interval":
+            self._check_moves_no_zone(i)
             return
+        if binary and previous.kind is _NUMBER and following.kind is _NUMBER:
+            return
+        if any(f.call == "count" for f in self._frames):
+            raise _Disagreement("arithmetic in count(), which DuckDB leaves out")
         if frame.clause != "select" or self._queries:
             # i + 1 > 5 overflows in PostgreSQL; DuckDB turns it into i > 4.
             raise _Disagreement("arithmetic outside the outermost SELECT list")
+        if binary and text != "*":
+            self._check_sum_or_difference(i, text, frame)
         self._computes = True
+
+    def _check_moves_no_zone(self, i: int) -> None:
+        """Adding days to a time stamp with zone may lead to an hour that is there twice, of which
+        the two choose another."""
+        if _FIXED_UNITS.fullmatch(self._at(i + 2).text) and self._at(i + 3).word not in _UNITS:
+            return
+        i -= 1
+        while self._at(i - 1 - (self._at(i).word in _UNITS)).word == "interval":
+            i -= 3 + (self._at(i).word in _UNITS)
+        if self._at(i).kind is not _STRING or self._at(i - 1).word not in _TEMPORAL:
+            raise _Disagreement("days or months added to what may have a time zone")
+
+    def _check_sum_or_difference(self, i: int, text: str, frame: _Frame) -> None:
+        """Of time stamps with zone PostgreSQL's difference is exact, DuckDB's has whole days; and
+        DuckDB adds a constant to the sum() instead, where nothing overflows."""
+        around = next((f.call for f in reversed(self._frames) if f.call), "")
+        if around == "sum" and text == "+":
+            self._check_not_constant(i, frame)
+        numbers = around in _OF_NUMBERS or self._is_number_before(i) or self._is_number_after(i)
+        if not numbers:
+            raise _Disagreement("a sum or difference of what may have a time zone")
+
+    def _check_not_constant(self, i: int, frame: _Frame) -> None:
+        if self._is_name(i - 1) and self._is_name(i + 1):
+            return
+        before = frame.start - 2
+        is_factor = not frame.call and self._at(before + 1).text == "*"
+        before -= self._at(before).text == ")"
+        if not (is_factor and self._is_name(before)):
+            raise _Disagreement("sum() of a sum with a constant")
+
+    def _is_name(self, i: int) -> bool:
+        token = self._at(i)
+        return token.kind is _QUOTED or (token.kind is _WORD and token.word not in RESERVED)
+
+    def _is_number_before(self, i: int) -> bool:
+        last = self._at(i - 1)
+        if last.kind is _NUMBER or self._at(i - 2).text == "*" or self._is_double(i):
+            return True
+        if last.text == ")":
+            return self._last_call in NUMERIC_RESULTS
+        return last.word in INTEGER_TYPES and self._at(i - 2).text == "::"
+
+    def _is_number_after(self, i: int) -> bool:
+        first, second = self._at(i + 1), self._at(i + 2)
+        if first.kind is _NUMBER or second.text == "*":
+            return True
+        if second.text == "(":
+            return first.word in NUMERIC_RESULTS
+        return second.text == "::" and self._at(i + 3).word in _NUMERIC_TYPES
 
     def _check_not_ordering(self, frame: _Frame) -> None:
         if frame.clause == "order":

@@ -82,13 +82,18 @@ class Statement:
         """About what PostgreSQL and DuckDB may disagree in it, or ""."""
         if self.facts is not READ:
             return self.why or "another answer each time"
-        if self.verb not in _PORTABLE_VERBS:
+        if not self.is_query:
             return self.verb
         (part,) = _split(tokens(self.text))
         if found := disagreement(part):
             return found
         odd = self.functions - PORTABLE_FUNCTIONS
         return f"{min(odd)}()" if odd else ""
+
+    @property
+    def is_query(self) -> bool:
+        """Whether it is a query, of which the columns can be described."""
+        return self.verb in _QUERY_VERBS
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -147,7 +152,7 @@ class Statement:
         return self.facts is Fact.TRANSACTION and self.words - _NOISE in _END
 
 
-_PORTABLE_VERBS = frozenset(["SELECT", "WITH", "VALUES", "TABLE", "FROM"])
+_QUERY_VERBS = frozenset(["SELECT", "WITH", "VALUES", "TABLE", "FROM"])
 _NOISE = frozenset(["transaction", "work"])
 _BEGIN_READ_ONLY = [
     frozenset(words.split())

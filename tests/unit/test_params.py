@@ -137,6 +137,17 @@ def test_counts_positions() -> None:
     assert convert("select %s, %s").order == 2
 
 
+@pytest.mark.parametrize(
+    ("query", "formats"),
+    [
+        ("select %s, %s", ""), ("select %(a)s, %(b)s", ""), ("select 1, %%", ""),
+        ("select %s, %b, %t", "sbt"), ("select %(b)b, %(a)s, %(b)b", "bs"), ("select %é", ""),
+    ],
+)  # fmt: skip
+def test_formats_are_kept_where_one_is_not_automatic(query: str, formats: str) -> None:
+    assert convert(query).formats == formats
+
+
 def test_each_misfit_is_raised_anew() -> None:
     placeholders = convert("select %d")
     for _ in range(2):

@@ -42,16 +42,36 @@ def test_a_decimal_has_precision_and_scale() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("expression", "oid", "fields"),
     [
-        "STRUCT(a INTEGER)",
-        "MAP(VARCHAR, INTEGER)",
-        "BIT",
-        "TIMESTAMP_NS",
-        "STRUCT(a INT)[]",
-        "INTEGER[][]",
+        ("{'a': 1}", 25, [("a", "INTEGER")]),
+        ("{'b c': 1, 'd\"e': [1.5]}", 25, [("b c", "INTEGER"), ('d"e', "DECIMAL")]),
+        ("row(1, TIMESTAMPTZ '2024-01-01')", 25, [("", "INTEGER"), ("", "TIMESTAMP WITH TIME ZONE")]),
+        ("{'TIMESTAMP': 'x'::ENUM('x', 'y,)')}", 25, [("TIMESTAMP", "ENUM")]),
+        ("MAP {1: {'a': 2}}", 25, [("key", "INTEGER"), ("value", "STRUCT")]),
+        ("[{'a': 1}]", 25, [("", "STRUCT")]),
+        ("[[1], [2]]", 17000, [("", "INTEGER")]),
+        ("['1'::BIT]", 25, [("", "BIT")]),
+        ("'1'::BIT", 25, []),
+        ("union_value(a := 1)", 25, []),
     ],
+)  # fmt: skip
+def test_types_without_a_twin_travel_as_text(
+    expression: str, oid: int, fields: list[tuple[str, str]]
+) -> None:
+    description = duckdb.connect().execute(f"SELECT {expression}").description
+    assert description is not None
+    kind = parse(str(description[0][1]))
+    assert kind is not None
+    assert kind.is_text
+    assert not kind.has_twin
+    assert kind.oid == oid
+    assert [(name, field.twin.name) for name, field in kind.fields] == fields
+
+
+@pytest.mark.parametrize(
+    "text", ["POINT_2D", "STRUCT(a POINT_2D)", "INTEGER(3)", "list of list", ""]
 )
-def test_types_without_a_twin(text: str) -> None:
+def test_types_that_are_not_known(text: str) -> None:
     assert parse(text) is None
     assert describe(text)[0] == 0
