@@ -319,12 +319,8 @@ class AsyncEngine:
             return ()
         oids = await self._parameter_types(request)
         try:
-            return dump(
-                request.values,
-                dialect=self.dialect.value if self.endpoint is not None else "alone",
-                oids=oids,
-                formats=request.formats,
-            )
+            dialect = "alone" if self.endpoint is None else self.dialect.value
+            return dump(request.values, dialect=dialect, oids=oids, formats=request.formats)
         except Inexact as error:
             raise NotBound(str(error)) from None
 

@@ -343,9 +343,7 @@ def read_parameter(data: bytes | None, oid: int, format: int) -> object:
 
 
 def _plain(value: Decimal) -> Decimal:
-    _, digits, exponent = value.as_tuple()
-    if isinstance(exponent, int) and max(len(digits) + max(exponent, 0), -exponent) > _MOST_DIGITS:
-        raise BadParameter(f"a numeric of more than {_MOST_DIGITS} digits")
+    exponent = value.as_tuple().exponent
     # DuckDB reads a positive exponent as if it were decimal places: 1E+3 as 1.000.
     return Decimal(f"{value:f}") if isinstance(exponent, int) and exponent > 0 else value
 
@@ -379,7 +377,6 @@ def _with_nan(value: Any) -> Any:
     return "nan" if isinstance(value, float) and value != value else value
 
 
-_MOST_DIGITS = 38
 _LOADERS = postgres.adapters
 _load_texts: Any = _LOADERS.get_loader(1009, Format.TEXT)
 _TEXTS = frozenset({0, 18, 19, 25, 114, 705, 1042, 1043, 3802, _NESTED_OID})

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -47,12 +47,13 @@ class _NoTwin(ValueError):
 def dump(
     params: Sequence[object],
     *,
-    dialect: Literal["postgres", "duckdb", "alone"],
+    dialect: str,
     oids: Sequence[int] | None = None,
     formats: str = "",
 ) -> list[object]:
-    """Return what to bind for *params* on a replica; "alone" without an endpoint to agree with.
+    """Return what to bind for *params* on a replica.
 
+    *dialect* is the endpoint's, "postgres" or "duckdb", or "alone" without one to agree with.
     *oids* are the types that PostgreSQL gives the parameters: psycopg leaves the type of a str
     open, so without them a str is let through only if it can be nothing but text. *formats* are
     the letters of the placeholders, if not all of them are `%s`.

@@ -231,34 +231,52 @@ class Routes:
 
 # A DuckDB behind a wire
 
+Columns = dict[str, list[str]]
+
 
 def local_cases(zone: str) -> Iterator[Case]:
     for name, entry in CORPUS.items():
-        if zone != "UTC" and not name.startswith(ZONED):
-            continue
-        kind = _kind(name, entry)
-        scalars, lists, nested = _columns(entry, kind)
-        stays = "endpoint_only" in entry or "hidden" in entry
-        needs_arrow, is_too_wide = "needs_arrow" in entry, "is_too_wide" in entry
-        if stays or is_too_wide:
-            yield from _filled_and_empty(
-                Case(f"{name}-lists", wide(lists), is_routed=not stays, is_too_wide=is_too_wide)
-            )
-        else:
-            scalars |= lists
-        if entry.get("always_endpoint_only"):
-            yield from _filled_and_empty(Case(f"{name}-alone", wide(scalars), is_routed=False))
-        else:
-            yield from _filled_and_empty(
-                Case(name, wide(scalars), needs_arrow=needs_arrow, is_too_wide=is_too_wide)
-            )
-        if "hidden" in entry:
-            yield Case(f"{name}-nested", wide(nested), refused=True, is_routed=False)
-        elif "hidden_in_zones" in entry and zone != "UTC":
-            yield Case(f"{name}-nested", wide(nested), refused=True)
-        else:
-            yield from _filled_and_empty(Case(f"{name}-nested", wide(nested)))
-        yield from _refused(name, entry, kind)
+        if zone == "UTC" or name.startswith(ZONED):
+            kind = _kind(name, entry)
+            scalars, lists, nested = _columns(entry, kind)
+            yield from _plain(name, entry, scalars)
+            yield from _lists(name, entry, lists)
+            yield from _nested(name, entry, nested, zone)
+            yield from _refused(name, entry, kind)
+
+
+def _plain(name: str, entry: dict[str, Any], columns: Columns) -> Iterator[Case]:
+    yield from _filled_and_empty(
+        Case(
+            name,
+            wide(columns),
+            is_routed="always_endpoint_only" not in entry,
+            needs_arrow="needs_arrow" in entry,
+            is_too_wide="is_too_wide" in entry,
+        )
+    )
+
+
+def _lists(name: str, entry: dict[str, Any], columns: Columns) -> Iterator[Case]:
+    yield from _filled_and_empty(
+        Case(
+            f"{name}-lists",
+            wide(columns),
+            refused="lists_refused" in entry or "hidden" in entry,
+            is_routed="endpoint_only" not in entry and "hidden" not in entry,
+            needs_arrow="needs_arrow" in entry,
+            is_too_wide="is_too_wide" in entry,
+        )
+    )
+
+
+def _nested(name: str, entry: dict[str, Any], columns: Columns, zone: str) -> Iterator[Case]:
+    hidden = "hidden" in entry or (zone != "UTC" and "hidden_in_zones" in entry)
+    if "keys_refused" in entry:
+        keys = wide({"map key": columns.pop("map key")})
+        yield Case(f"{name}-keys", keys, refused=True, ways=MOMENTS)
+    case = Case(f"{name}-nested", wide(columns), hidden, is_routed="hidden" not in entry)
+    yield from _filled_and_empty(case)
 
 
 def _kind(name: str, entry: dict[str, Any]) -> str:
@@ -267,10 +285,8 @@ def _kind(name: str, entry: dict[str, Any]) -> str:
 
 def _filled_and_empty(case: Case) -> Iterator[Case]:
     yield case
-    yield Case(f"{case.name}-no rows", f"{case.query} LIMIT 0", is_routed=case.is_routed)
-
-
-Columns = dict[str, list[str]]
+    query = f"{case.query} LIMIT 0"
+    yield Case(f"{case.name}-no rows", query, is_routed=case.is_routed, ways=MOMENTS)
 
 
 def _columns(entry: dict[str, Any], kind: str) -> tuple[Columns, Columns, Columns]:
@@ -284,12 +300,10 @@ def _columns(entry: dict[str, Any], kind: str) -> tuple[Columns, Columns, Column
         ],
         "array": [f"array_value({values[-1]}, NULL)", f"array_value({values[0]}, {values[1]})", "NULL"],
     }  # fmt: skip
-    nested = {}
+    nested = {form: [text.replace("{}", value) for value in values] for form, text in FORMS.items()}
     for form, text in FORMS.items():
-        is_key = "MAP {{}" in text
-        if not (is_key and kind.startswith(UNHASHABLE)):
-            some = values if is_key else [*values, cast("NULL", kind)]
-            nested[form] = [text.replace("{}", value) for value in some]
+        if form != "map key":
+            nested[form].append(text.replace("{}", cast("NULL", kind)))
     return scalars, lists, nested
 
 
@@ -318,7 +332,6 @@ FORMS = {
     "structs in a list": "[{'a': {}}, NULL, {'a': NULL}]",
     "deep": "{'a': [MAP {'k': [{}]}], 'b': row({})}",
 }
-UNHASHABLE = ("STRUCT", "MAP", "LIST", "INTEGER[", "VARCHAR[")
 
 
 def cast(value: str, kind: str) -> str:
@@ -373,12 +386,14 @@ def test_local_in_a_time_zone(local: dict[str, Routes], case: Case) -> None:
     local[ZONE].check(case)
 
 
-@pytest.mark.parametrize("name", CORPUS)
+@pytest.mark.parametrize("name", [name for name in CORPUS if not name.startswith("LIST")])
 def test_psycopgs_binary_format(local: dict[str, Routes], name: str) -> None:
     """It gives what its text format gives."""
     entry = CORPUS[name]
     scalars, lists, nested = _columns(entry, _kind(name, entry))
     columns = scalars if "endpoint_only" in entry else scalars | lists
+    # psycopg does not know its OID: bytes.
+    del nested["list of lists"]
     for zone in local:
         with psycopg.connect(local[zone].dsn, autocommit=True) as plain:
             for query in (wide(columns), wide(nested)):
@@ -425,15 +440,11 @@ def postgres_entries() -> dict[str, tuple[str, dict[str, Any]]]:
 
 def postgres_cases() -> Iterator[Case]:
     for table, (name, entry) in postgres_entries().items():
-        edges = "needs_arrow" in entry
-        every = f"FROM {table} WHERE n < {REFUSED} ORDER BY n"
-        if "postgres_lists_stay" in entry:
-            yield Case(name, f"SELECT v {every}", needs_arrow=edges)
-            yield Case(f"{name}-lists", f"SELECT a {every}", is_routed=False)
-        else:
-            routed = "postgres_endpoint_only" not in entry
-            yield Case(name, f"SELECT v, a {every}", is_routed=routed, needs_arrow=edges)
-        yield Case(f"{name}-no rows", f"SELECT v {every} LIMIT 0")
+        never = "postgres_never" in entry
+        routed = not never and "postgres_endpoint_only" not in entry
+        query = f"SELECT v, a FROM {table} WHERE n < {REFUSED} ORDER BY n"
+        yield Case(name, query, is_routed=routed, needs_arrow="needs_arrow" in entry)
+        yield Case(f"{name}-no rows", f"{query} LIMIT 0", is_routed=not never, ways=MOMENTS)
         for n, value in enumerate(_refused_by_postgres(entry), REFUSED):
             for column in ("v", "a"):
                 query = f"SELECT {column} FROM {table} WHERE n = {n}"
