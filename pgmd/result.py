@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol
 
 import psycopg
@@ -164,12 +163,14 @@ class Result(Generic[Row]):
 
     def fetchall(self) -> list[Row]:
         """Return all rows that were not fetched yet."""
-        rest = self._batch[self._next :]
-        parts = [rest] if rest else []
+        rows = self._batch[self._next :]
         while self._advance():
-            parts.append(self._batch)
+            if rows:
+                rows += self._batch
+            else:
+                rows = self._batch
         self._batch, self._next = [], 0
-        return parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
+        return rows
 
     def __iter__(self) -> Iterator[Row]:
         while (row := self.fetchone()) is not None:

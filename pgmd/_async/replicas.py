@@ -270,10 +270,14 @@ class AsyncReplicaSet:
             cursor = _cursor(slot)
             try:
                 return reading.load(cursor.execute(run, text, values, reading, before))
-            except Inexact:
-                if not reading.wants_arrow():
-                    raise
-                return reading.load(cursor.execute(run, text, values, reading))
+            except Inexact as error:
+                untold = error
+            except OverflowError as error:
+                # An interval or a date at the end of what Python can hold.
+                untold = Inexact(str(error))
+            if not reading.wants_arrow():
+                raise untold
+            return reading.load(cursor.execute(run, text, values, reading))
 
         return await self._threads.run(work, lambda: interrupt(slot, run))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib.util
 import json
+from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -166,14 +167,11 @@ def _uuids(array: Array) -> list[Any]:
     digits = pc.replace_substring(array, "-", "").to_pylist()
     if array.null_count:
         return [None if text is None else UUID(text) for text in digits]
-    out = []
-    for number in map(int, digits, repeat(16)):
-        # UUID() would look at its six arguments first: 1.2 us instead of 0.6.
-        value = UUID.__new__(UUID)
-        _set_int(value, number)
-        _set_safe(value, SafeUUID.unknown)
-        out.append(value)
-    return out
+    # UUID() would look at its six arguments first: 1.2 us a value instead of 0.4.
+    values = list(map(object.__new__, repeat(UUID, len(digits))))
+    deque(map(_set_int, values, map(int, digits, repeat(16))), maxlen=0)
+    deque(map(_set_safe, values, repeat(SafeUUID.unknown)), maxlen=0)
+    return values
 
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

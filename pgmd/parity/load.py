@@ -9,10 +9,12 @@ in another form: see `RowLoader.select`.
 from __future__ import annotations
 
 import datetime as dt
+import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -194,8 +196,7 @@ def _column(label: str, kind: Type, oid: int, tz: dt.tzinfo, *, strict: bool) ->
         select = arrow_select = _AS_TEXT
         step = text_column(label, kind, tz)
     else:
-        if kind.twin.name == "TIMESTAMP WITH TIME ZONE":
-            # DuckDB's client needs pytz for it.
+        if kind.twin.name == "TIMESTAMP WITH TIME ZONE" and not has_pytz():
             select = _IN_LIST if kind.is_array else _MICROSECONDS
         step = _step(kind, oid, tz, strict=strict)
     return _Column(
@@ -259,7 +260,7 @@ def _plan(kind: Type, oid: int, tz: dt.tzinfo, *, strict: bool) -> _Plan:
     if strict and oid == 701 and name == "DOUBLE":
         return _Plan(_check_finite)
     if oid == 1184 and name == "TIMESTAMP WITH TIME ZONE":
-        return _Plan(convert=_moment_in(tz))
+        return _Plan(_check_moments, _in_zone(tz)) if has_pytz() else _Plan(convert=_moment_in(tz))
     if oid >= _FIRST_USER_OID and name == "ENUM":
         # A type of the user's own that DuckDB knows as an ENUM is one; psycopg returns its text.
         return _AS_IT_IS
@@ -318,9 +319,23 @@ def _check_finite(column: Sequence[Any]) -> None:
 
 
 def _check_moments(column: Sequence[Any]) -> None:
+    # With a time zone only infinity is naive, and aware and naive are never equal.
     _check_no_text(column)
     if dt.datetime.max in column or dt.datetime.min in column:
         raise ValueError("a timestamp that may be infinite")
+
+
+@cache
+def has_pytz() -> bool:
+    """Whether DuckDB's client can give a TIMESTAMP WITH TIME ZONE: it makes them with pytz."""
+    return importlib.util.find_spec("pytz") is not None
+
+
+def _in_zone(tz: dt.tzinfo) -> Callable[[dt.datetime], dt.datetime]:
+    def convert(value: dt.datetime) -> dt.datetime:
+        return value.astimezone(tz)
+
+    return convert
 
 
 def _moment_in(tz: dt.tzinfo) -> Callable[[int], dt.datetime]:

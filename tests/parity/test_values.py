@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
+import pgmd.parity.load
 from pgmd.parity import Inexact, arrow, dump
 from pgmd.testing.servers import Server
 
@@ -72,13 +73,15 @@ def connections(server: Server) -> Iterator[tuple[Any, Any]]:
         yield pg, duck
 
 
-@pytest.fixture(params=["arrow", "rows"])
+@pytest.fixture(params=["arrow", "rows", "rows without pytz"])
 def pair(
     connections: tuple[Any, Any], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Pair:
     """Both, with the `arrow` extra and without."""
-    if request.param == "rows":
+    if request.param != "arrow":
         monkeypatch.setattr(arrow, "is_there", lambda: False)
+    if request.param == "rows without pytz":
+        monkeypatch.setattr(pgmd.parity.load, "has_pytz", lambda: False)
     return Pair(*connections)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import struct
+import sys
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import pgmd.parity.load
 from pgmd.errors import ParityError
 from pgmd.parity import Inexact, arrow, row_loader
 from pgmd.parity.floats import shortest_float4 as _shortest_float4
@@ -22,11 +24,14 @@ UTC = dt.UTC
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-@pytest.fixture(params=["arrow", "rows"], autouse=True)
+@pytest.fixture(params=["arrow", "rows", "rows without pytz"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each test runs with the `arrow` extra and without."""
-    if request.param == "rows":
+    if request.param != "arrow":
         monkeypatch.setattr(arrow, "is_there", lambda: False)
+    if request.param == "rows without pytz":
+        monkeypatch.setattr(pgmd.parity.load, "has_pytz", lambda: False)
+        monkeypatch.setitem(sys.modules, "pytz", None)
     return str(request.param)
 
 
@@ -109,7 +114,8 @@ def test_dates_and_times_that_python_cannot_hold(
     expression: str, oid: int | None, way: str
 ) -> None:
     # DuckDB's client has made the infinite ones finite: then only the endpoint knows.
-    unknown = way == "rows" and expression.endswith(("y'::DATE", "y'::TIMESTAMP", "y'::DATE]"))
+    unsure = ["y'::DATE", "y'::TIMESTAMP", "y'::DATE]", *(["y'::TIMESTAMPTZ"] * (way == "rows"))]
+    unknown = way != "arrow" and expression.endswith(tuple(unsure))
     with pytest.raises(Inexact if unknown else psycopg.DataError):
         load(expression, oid)
 
