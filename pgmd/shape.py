@@ -184,7 +184,8 @@ class Reading:
         rows: Rows
         if answer.batches is None:
             loaded = entry.loader(answer.rows)
-            rows = ListRows(loaded, lambda index: _texts(answer.rows, index))
+            kept = answer.rows if arrow.is_there() else []
+            rows = ListRows(loaded, lambda index: _texts(kept, index))
         else:
             for batch in answer.batches:
                 entry.loader.check(batch)

@@ -425,7 +425,6 @@ UNPORTABLE_WORDS = (
 UNPORTABLE_CALLS = _words("row")
 
 INTEGER_TYPES = _words("smallint int2 int integer int4 bigint int8")
-DATE_UNITS = _words("year quarter month week day hour minute second")
 EXTRACT_FIELDS = _words("year month day quarter dow doy isodow week")
 # Their result has the scale of whichever argument won, in PostgreSQL only.
 SCALE_MIXERS = _words("coalesce greatest least")
