@@ -124,7 +124,18 @@ TEXT = st.one_of(
     st.text("abcXYZ 0,:=(){}[]'\"\\\n\té☃𝄞\u00a0\u0301\u200b", max_size=6),
 )  # fmt: skip
 LABELS = ("a", "b c", "", "it's", "NULL", "é", '"', "[", "\\")
-DOCUMENTS = ({"a": [1, 2.5, None]}, None, "x", [], 1e300, True, "it's \\ \" é", {}, {"'": "\n"}, 10**30)
+DOCUMENTS = (
+    {"a": [1, 2.5, None]},
+    None,
+    "x",
+    [],
+    1e300,
+    True,
+    "it's \\ \" é",
+    {},
+    {"'": "\n"},
+    10**30,
+)
 
 
 def whole_seconds(moment: dt.datetime) -> dt.datetime:
@@ -182,7 +193,9 @@ KEYS = [kind for kind in SCALARS if kind.is_key]
 
 
 def lists(kind: Kind) -> Kind:
-    null = f"CAST(NULL AS {kind.type}[])" if kind.type else f"CASE WHEN false THEN [{kind.null}] END"
+    null = (
+        f"CAST(NULL AS {kind.type}[])" if kind.type else f"CASE WHEN false THEN [{kind.null}] END"
+    )
 
     def one(draw: st.DrawFn) -> Value:
         items = [kind.draw_or_null(draw) for _ in range(draw(UP_TO_3))]
