@@ -7,10 +7,10 @@ import argparse
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from queue import SimpleQueue
 from typing import Any
 
 import psycopg
@@ -190,7 +190,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     local = make_local(arguments.file, os.environ.get("MOTHERDUCK_TOKEN"), options)
     with _until_told() as stopped, local:
         print(f"serving {arguments.file} for development: {local.public_dsn}", flush=True)
-        stopped.wait()
+        stopped.get()
     return 0
 
 
@@ -218,11 +218,13 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _until_told() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set inside the block."""
-    stopped = threading.Event()
+def _until_told() -> Iterator[SimpleQueue[int]]:
+    """A queue into which SIGINT and SIGTERM put their numbers inside the block."""
+    # Its put() may interrupt its get(), where setting an Event may wait for ever for the lock that
+    # the interrupted wait() holds.
+    stopped: SimpleQueue[int] = SimpleQueue()
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: stopped.set()) for number in numbers]
+    before = [signal.signal(number, lambda number, _: stopped.put(number)) for number in numbers]
     try:
         yield stopped
     finally:

@@ -85,20 +85,27 @@ class ListRows:
 
 
 class ArrowRows:
-    """Rows that are Arrow batches, and become tuples when they are asked for."""
+    """Rows that are Arrow batches, and become tuples when they are asked for.
 
-    __slots__ = ("_batches", "_count", "_loader")
+    Values that are read from texts are read at once: only that shows whether they can be.
+    """
+
+    __slots__ = ("_batches", "_count", "_lists", "_loader")
 
     def __init__(self, loader: RowLoader, batches: Sequence[pa.RecordBatch]) -> None:
+        """Raises Inexact, psycopg.DataError or ParityError."""
+        for batch in batches:
+            loader.check(batch)
         self._loader = loader
         self._batches = batches
+        self._lists = list(map(loader.rows, batches)) if loader.reads_texts else None
         self._count: int = sum(batch.num_rows for batch in batches)
 
     def __len__(self) -> int:
         return self._count
 
     def lists(self) -> Iterator[list[Any]]:
-        return map(self._loader.rows, self._batches)
+        return map(self._loader.rows, self._batches) if self._lists is None else iter(self._lists)
 
     def batches(
         self,

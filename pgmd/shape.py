@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from typing import Any, NamedTuple
 
 import psycopg
 
 from .cache import Cache
 from .duck import Answer
+from .errors import ParityError
 from .parity import (
     Inexact,
     RowLoader,
@@ -187,8 +190,6 @@ class Reading:
             kept = answer.rows if arrow.is_there() else []
             rows = ListRows(loaded, lambda index: _texts(kept, index))
         else:
-            for batch in answer.batches:
-                entry.loader.check(batch)
             rows = ArrowRows(entry.loader, answer.batches)
         entry.is_small = len(rows) <= _SMALL
         return Loaded(rows, entry.columns)
@@ -255,7 +256,11 @@ def with_nested(
     for index, (column, name) in enumerate(zip(description, types, strict=True)):
         kind = parse(name)
         if column.type_code in _AS_TEXT and kind is not None and kind.fields:
-            loaders[index] = text_column(column_label(index, column.name), kind, time_zone)
+            label = column_label(index, column.name)
+            try:
+                loaders[index] = text_column(label, kind, time_zone)
+            except ValueError as error:
+                raise ParityError(f"{label}: {error}") from None
     if not loaders:
         return rows
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
@@ -270,6 +275,15 @@ def asking_for_types(query: str, width: int) -> str:
     names = [f"c{n}" for n in range(width)]
     types = ", ".join(f"typeof(any_value({name}))" for name in names)
     return f"SELECT {types} FROM {parenthesised(query)} AS q({', '.join(names)}) WHERE false"
+
+
+@contextmanager
+def unquoted_json() -> Iterator[None]:
+    """Where psycopg loads what a DuckDB behind a wire sent: it may have sent lists unquoted."""
+    try:
+        yield
+    except JSONDecodeError as error:
+        raise ParityError(f"a list of JSON arrived without quotes: {error}") from None
 
 
 # How the types without a twin arrive; a list of lists has an OID of its own.

@@ -28,7 +28,7 @@ from ..routing.ledger import Ledger
 from ..routing.router import required
 from ..rows import ListRows
 from ..runtime import aio as runtime
-from ..shape import Done, NotBound, NotDescribed, status_of_read, texts_of, uncounted
+from ..shape import Done, NotBound, NotDescribed, status_of_read, texts_of, uncounted, unquoted_json
 from ..sql import Statement
 from .blocks import Block
 from .endpoint import AsyncPooled
@@ -108,7 +108,8 @@ class AsyncRunner:
             cursor = await connection.execute(request.query, request.params)
             executed = True
             # A cursor without a result set has no row number.
-            rows = await cursor.fetchall() if cursor.rownumber is not None else None
+            with unquoted_json():
+                rows = await cursor.fetchall() if cursor.rownumber is not None else None
             if statement.pins:
                 self._note(statement, block, connection)
             done = Done(rows, cursor.rowcount, cursor.statusmessage)
@@ -329,6 +330,10 @@ class AsyncRunner:
             rows: Any = cursor.stream(request.query, request.params, size=STREAMED)
             try:
                 first = await taken(rows)
+                if not first:
+                    # psycopg drops what a stream without rows says of its columns.
+                    cursor = await connection.execute(request.query, request.params)
+                    first = await cursor.fetchall()
                 columns = [Column.of(column) for column in cursor.description or ()]
                 engine.count(decision)
                 parts = endpoint_parts(engine, request, columns, first, rows)

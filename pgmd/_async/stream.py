@@ -16,7 +16,7 @@ from ..pooling import Slot
 from ..query import Request
 from ..result import Column, Maker, maker
 from ..routing.decision import Decision
-from ..shape import Loaded
+from ..shape import Loaded, unquoted_json
 from .replicas import Member
 
 if TYPE_CHECKING:
@@ -106,8 +106,9 @@ async def endpoint_parts(
 async def taken(rows: AsyncIterator[Any]) -> list[Any]:
     """The next rows, fewer at the end."""
     some: list[Any] = []
-    async for row in rows:
-        some.append(row)
-        if len(some) == _PART:
-            break
+    with unquoted_json():
+        async for row in rows:
+            some.append(row)
+            if len(some) == _PART:
+                break
     return some

@@ -17,7 +17,7 @@ from ..pooling import Slot
 from ..query import Request
 from ..result import Column, Maker, maker
 from ..routing.decision import Decision
-from ..shape import Loaded
+from ..shape import Loaded, unquoted_json
 from .replicas import Member
 
 if TYPE_CHECKING:
@@ -107,8 +107,9 @@ def endpoint_parts(
 def taken(rows: Iterator[Any]) -> list[Any]:
     """The next rows, fewer at the end."""
     some: list[Any] = []
-    for row in rows:
-        some.append(row)
-        if len(some) == _PART:
-            break
+    with unquoted_json():
+        for row in rows:
+            some.append(row)
+            if len(some) == _PART:
+                break
     return some

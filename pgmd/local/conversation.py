@@ -527,6 +527,8 @@ class Conversation:
             code = known.sqlstate or "XX000"
         elif isinstance(error, Refused):
             code = error.code
+        elif isinstance(error, psycopg.DataError) and "NUL" in message:
+            code = "22021"
         elif isinstance(error, OSError):
             message, code = f"IO Error: {error}", "58030"
         elif isinstance(error, Stopped):

@@ -130,6 +130,11 @@ _BC = (
     "CASE WHEN {} < '0001-01-01' AND isfinite({}) "
     "THEN replace({text}, ' (BC)', '') || ' BC' ELSE {text} END"
 )
+# DuckDB writes no seconds of an offset, and local mean times have some.
+_MOMENT = (
+    "CASE WHEN {} < '1973-01-01 00:00:00+00' AND isfinite({}) "
+    "THEN ({} AT TIME ZONE 'UTC')::VARCHAR || '+00' ELSE CAST({} AS VARCHAR) END"
+)
 _DATE = Form(_BC.replace("{text}", "CAST({} AS VARCHAR)"), _TEXT_OID)
 _TIMESTAMP = (
     Form(_DATE.sql.replace("{}", "{}::TIMESTAMP"), _TEXT_OID),
@@ -150,7 +155,7 @@ _FORMS: dict[str, tuple[Form, Form]] = {
     "TIMESTAMP_S": _TIMESTAMP,
     "TIMESTAMP_MS": _TIMESTAMP,
     "TIMESTAMP WITH TIME ZONE": (
-        _DATE,
+        Form(_BC.replace("{text}", _MOMENT), _TEXT_OID),
         Form(_MICROS, 20),
     ),
     "INTERVAL": (

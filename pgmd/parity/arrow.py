@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID, SafeUUID
 
 import psycopg
+from psycopg import errors
 
 from .floats import shortest_float4
 from .texts import reader as text_reader
@@ -198,6 +199,8 @@ def _check_scalars(name: str, oid: int, *, strict: bool) -> Check | None:
         return _within(-(1 << _BITS[oid]), (1 << _BITS[oid]) - 1, _too_many_bits)
     if strict and name == "DOUBLE":
         return _check_finite
+    if name == "VARCHAR":
+        return check_text
     if name in _UNITS:
         low, high = _UNITS[name]
         return _within(low, high, _not_in_python)
@@ -226,6 +229,14 @@ def _not_in_python(is_large: bool) -> None:  # noqa: FBT001
     raise psycopg.DataError(
         "date too large (after year 10K)" if is_large else "date too small (before year 1)"
     )
+
+
+def check_text(array: Array) -> None:
+    """Raises psycopg's error for text that PostgreSQL has not, and its wire cannot carry."""
+    import pyarrow.compute as pc
+
+    if pc.any(pc.match_substring(array, "\0")).as_py():
+        raise errors.CharacterNotInRepertoire("text with NUL cannot be sent over the wire")
 
 
 def _check_finite(array: Array) -> None:
@@ -295,11 +306,27 @@ def from_duckdb(array: Array, oid: int, read: Read, wanted: pa.DataType) -> Arra
     """A column of DuckDB's, brought to the schema."""
     import pyarrow as pa
 
+    if oid in _NUMERICS and not pa.types.is_string(array.type):
+        _check_digits(array if oid == 1700 else array.flatten())
     if array.type == wanted:
         return array
     if pa.types.is_string(array.type) or wanted == pa.list_(pa.string()):
         return from_values(read(array), oid, wanted)
     return array.cast(wanted)
+
+
+def _check_digits(array: Array) -> None:
+    """Raises ValueError: DuckDB gives a HUGEINT a decimal128(38, 0), though it may be longer."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_decimal128(array.type) and (array.type.precision, array.type.scale) == (38, 0):
+        least, most = pc.min_max(array).as_py().values()
+        if least is not None and (least <= -(10**38) or most >= 10**38):
+            raise ValueError("a number of more than 38 digits")
+
+
+_NUMERICS = (1700, 1231)
 
 
 def from_values(values: Sequence[Any], oid: int, wanted: pa.DataType) -> Array:

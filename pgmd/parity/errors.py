@@ -385,6 +385,8 @@ _BASES: tuple[tuple[type[BaseException], _Class], ...] = (
 _SERVICE: tuple[Rule, ...] = (
     Rule(re.compile(r"ambiguous result column types.*", re.DOTALL), pg.IndeterminateDatatype),
     Rule(re.compile(r".*cannot be described before it runs.*", re.DOTALL), pg.FeatureNotSupported),
+    # What the local endpoint cannot send, nor PostgreSQL hold.
+    Rule(re.compile(r"PostgreSQL text fields cannot contain NUL.*"), pg.CharacterNotInRepertoire),
 )
 # What psycopg makes of an error whose SQLSTATE it does not know.
 _UNTOLD = (psycopg.DatabaseError, psycopg.InternalError, pg.InternalError_)

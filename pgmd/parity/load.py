@@ -12,12 +12,13 @@ import datetime as dt
 import importlib.util
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
+from psycopg import errors
 
 from ..errors import ParityError
 from . import arrow
@@ -59,10 +60,11 @@ class _Column:
 class RowLoader:
     """Turn DuckDB's answer to one query into psycopg's values."""
 
-    __slots__ = ("_columns", "_steps")
+    __slots__ = ("_columns", "_steps", "reads_texts")
 
     def __init__(self, columns: Sequence[_Column]) -> None:
         self._columns = columns
+        self.reads_texts = any(column.arrow_select for column in columns)
         self._steps = [(i, c.step) for i, c in enumerate(columns) if c.step is not None]
 
     def select(self, query: str, *, as_arrow: bool) -> str | None:
@@ -74,7 +76,11 @@ class RowLoader:
         names = [f"c{n}" for n in range(len(selects))]
         items = [select.replace("{}", n) or n for select, n in zip(selects, names, strict=True)]
         # NULLs that show the types: so that a change of them is seen.
-        items += [f"CASE WHEN false THEN {n} END" for n, s in zip(names, selects, strict=True) if s]
+        items += [
+            f"CASE WHEN false THEN {name} END"
+            for name, select, column in zip(names, selects, self._columns, strict=True)
+            if select and column.kind.twin.name != "VARIANT"  # which Arrow does not have
+        ]
         return f"SELECT {', '.join(items)} FROM {query} AS q({', '.join(names)})"
 
     def __call__(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -168,13 +174,17 @@ def row_loader(
             raise Inexact(f"{label}: {duck_type[:80]} reaches a client changed", lasting=True)
         oid = kind.oid if oids is None else oids[index]
         try:
-            columns.append(_column(label, kind, oid, tz, strict=oids is not None))
+            column = _column(label, kind, oid, tz, strict=oids is not None)
         except ValueError as error:
             raise Inexact(
                 f"{label}: DuckDB's {duck_type[:80]} is not PostgreSQL's {pg_name(oid)}{error}; "
                 "cast it",
                 lasting=True,
             ) from None
+        if kind.twin.name == "VARCHAR" and not (wire or oids):
+            # With no endpoint to agree with, it may hold NUL.
+            column = replace(column, check=None, step=_as_lists if kind.is_fixed else None)
+        columns.append(column)
     return RowLoader(columns)
 
 
@@ -207,7 +217,7 @@ def _column(label: str, kind: Type, oid: int, tz: dt.tzinfo, *, strict: bool) ->
         select,
         arrow_select,
         arrow.read_texts(kind, tz) if as_text else arrow.read_column(kind, oid, tz),
-        None if as_text else arrow.check_column(kind, oid, strict=strict),
+        arrow.check_text if as_text else arrow.check_column(kind, oid, strict=strict),
     )
 
 
@@ -229,7 +239,7 @@ def text_column(label: str, kind: Type, tz: dt.tzinfo) -> Step:
         except ValueError as error:
             raise ParityError(f"{label}: {error}") from None
 
-    return _for_scalars(_Plan(convert=convert))
+    return _for_scalars(_Plan(_check_no_nul, convert))
 
 
 _AS_TEXT = "CAST({} AS VARCHAR)"
@@ -300,7 +310,16 @@ def _for_arrays(plan: _Plan) -> Step:
     return lambda column: list(map(load, column))
 
 
+_as_lists = _for_arrays(_Plan())
+
+
 # What becomes of the values
+
+
+def _check_no_nul(column: Sequence[Any]) -> None:
+    for value in column:
+        if value is not None and "\0" in value:
+            raise errors.CharacterNotInRepertoire("text with NUL cannot be sent over the wire")
 
 
 def _check_days(column: Sequence[Any]) -> None:
@@ -392,6 +411,7 @@ _AS_IT_IS = _Plan()
 _JSON = _Plan(convert=json.loads)
 _MOMENT = _Plan(_check_moments)
 _TIME = _Plan(_check_no_text)
+_PLAIN_TEXT = _Plan(_check_no_nul)
 # char(n) is not here: DuckDB does not pad, and compares with the padding.
 _PLANS: dict[tuple[str, int], _Plan] = {
     ("BOOLEAN", 16): _AS_IT_IS,
@@ -399,9 +419,9 @@ _PLANS: dict[tuple[str, int], _Plan] = {
     ("DECIMAL", 1700): _AS_IT_IS,
     ("DOUBLE", 701): _AS_IT_IS,
     ("FLOAT", 700): _Plan(convert=shortest_float4),
-    ("VARCHAR", 25): _AS_IT_IS,
-    ("VARCHAR", 1043): _AS_IT_IS,
-    ("VARCHAR", 19): _AS_IT_IS,
+    ("VARCHAR", 25): _PLAIN_TEXT,
+    ("VARCHAR", 1043): _PLAIN_TEXT,
+    ("VARCHAR", 19): _PLAIN_TEXT,
     ("ENUM", 25): _AS_IT_IS,
     ("ENUM", 1043): _AS_IT_IS,
     ("VARCHAR", 114): _JSON,

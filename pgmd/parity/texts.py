@@ -108,6 +108,9 @@ _READERS: dict[str, Reader] = {
 }
 
 
+_UNQUOTED = ("VARCHAR", "ENUM", "BLOB", "JSON")
+
+
 # Nested values: a part is read from where it begins, and says where it ends.
 
 _Part = Callable[[str, int], tuple[Any, int]]
@@ -130,6 +133,9 @@ def _whole(part: _Part) -> Reader:
 
 def _part(kind: Type, tz: dt.tzinfo, bare: re.Pattern[str] = _BARE_VALUE) -> _Part:
     if kind.is_array:
+        if kind.is_fixed and kind.twin.name in _UNQUOTED:
+            # DuckDB quotes the elements of a list, and not those of an array.
+            raise ValueError(f"an array of {kind.twin.name} inside another value")
         return _or_null(_list_of(_scalar(kind, tz, nested=True)))
     if kind.fields:
         return _or_null(_nested(kind, tz))

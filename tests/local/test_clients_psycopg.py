@@ -72,7 +72,8 @@ def test_the_pure_python_implementation_passes_the_same_tests() -> None:
 
 
 def test_each_twin_has_a_sample() -> None:
-    assert {sample.twin for sample in [*SCALARS, TIMETZ]} == set(TWINS)
+    twins = {name for name, twin in TWINS.items() if twin.array_oid is not None}
+    assert {sample.twin for sample in [*SCALARS, TIMETZ]} == twins
 
 
 @FORMATS
@@ -346,7 +347,9 @@ PARAMETERS: list[tuple[Any, str, Any]] = [
 
 @FORMATS
 @pytest.mark.parametrize("mark", ["%s", "%t", "%b"])
-@pytest.mark.parametrize(("value", "kind", "expected"), PARAMETERS, ids=repr)
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"), PARAMETERS, ids=lambda v: repr(v).split(" at 0x")[0]
+)
 def test_a_parameter_of_each_type(
     free: psycopg.Connection[Any], value: Any, kind: str, expected: Any, mark: str, binary: bool
 ) -> None:
