@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+PROCESSES ?= 2
 COMPOSE = docker compose --file compose/compose.yaml
 
 bin = $(VENV)/bin
@@ -24,7 +25,7 @@ version_venvs = $(DUCKDB_VERSIONS:%=.venv-duckdb-%)
 .PHONY: test versions $(version_tests) demo generate lint bench up down clean
 
 test: $(ready)
-	$(bin)/pytest $(PYTEST_ARGS)
+	$(bin)/pytest --numprocesses=$(PROCESSES) --dist=worksteal $(PYTEST_ARGS)
 
 versions: $(version_tests)
 

@@ -366,7 +366,7 @@ def differences(
 UNQUOTED: dict[str, Any] = {
     "[array_value('NULL', 'a, b')]": [["NULL", "a, b"]],
     "{'a': array_value('NULL', 'a, b')}": {"a": ["NULL", "a, b"]},
-    "MAP {1: array_value(, '')}": {1: ["'", "''"]},
+    "MAP {1: array_value(''''', ''''''')}": {1: ["'", "''"]},
     "row(array_value('x', ' '))": (["x", " "],),
     "array_value(array_value('a, b', 'c'))": [["a, b", "c"]],
     "[array_value('NULL'::ENUM('NULL', 'a'), 'a')]": [["NULL", "a"]],
