@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import psycopg
@@ -190,7 +190,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     local = make_local(arguments.file, os.environ.get("MOTHERDUCK_TOKEN"), options)
     with _until_told() as stopped, local:
         print(f"serving {arguments.file} for development: {local.public_dsn}", flush=True)
-        stopped.get()
+        _wait(stopped)
     return 0
 
 
@@ -230,6 +230,19 @@ def _until_told() -> Iterator[SimpleQueue[int]]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def _wait(stopped: SimpleQueue[int]) -> None:
+    while True:
+        try:
+            stopped.get(timeout=_LOOK_EVERY)
+        except Empty:
+            # A signal that came just before get() has not interrupted it.
+            continue
+        return
+
+
+_LOOK_EVERY = 0.5
 
 
 def _quirks(given: Sequence[str]) -> Quirks:

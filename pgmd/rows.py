@@ -44,13 +44,16 @@ class Rows(Protocol):
 
 
 class ListRows:
-    """Rows that are tuples already."""
+    """Rows that are tuples already; *notice* hears when they are wanted in Arrow all the same."""
 
-    __slots__ = ("_rows", "_texts")
+    __slots__ = ("_notice", "_rows", "_texts")
 
-    def __init__(self, rows: list[Any], texts: Texts) -> None:
+    def __init__(
+        self, rows: list[Any], texts: Texts, notice: Callable[[], None] | None = None
+    ) -> None:
         self._rows = rows
         self._texts = texts
+        self._notice = notice
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -61,6 +64,8 @@ class ListRows:
     def batches(self, schema: pa.Schema, oids: Sequence[int]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
+        if self._notice is not None:
+            self._notice()
         arrays = [
             self._array(n, field, oid)
             for n, (field, oid) in enumerate(zip(schema, oids, strict=True))

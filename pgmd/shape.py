@@ -65,13 +65,18 @@ class _Entry:
     selected: dict[bool, list[Any]] = field(default_factory=dict)
     # How the last answer turned out. Threads may overwrite each other's: it is only a guess.
     is_small: bool = False
+    is_columnar: bool = False
+
+    def expect_arrow(self) -> None:
+        """Somebody wants the answers in Arrow."""
+        self.is_columnar = True
 
     def prefers_arrow(self) -> bool:
         """Arrow takes 30 us a query more, and less for each row; it also needs fewer casts."""
         if not arrow.is_there():
             return False
         plain, columnar = self.queries
-        return not self.is_small or (columnar is None and plain is not None)
+        return self.is_columnar or not self.is_small or (columnar is None and plain is not None)
 
 
 class Shapes:
@@ -188,7 +193,7 @@ class Reading:
         if answer.batches is None:
             loaded = entry.loader(answer.rows)
             kept = answer.rows if arrow.is_there() else []
-            rows = ListRows(loaded, lambda index: _texts(kept, index))
+            rows = ListRows(loaded, lambda index: _texts(kept, index), entry.expect_arrow)
         else:
             rows = ArrowRows(entry.loader, answer.batches)
         entry.is_small = len(rows) <= _SMALL

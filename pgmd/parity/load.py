@@ -9,9 +9,11 @@ in another form: see `RowLoader.select`.
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import importlib.util
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
@@ -121,8 +123,9 @@ class RowLoader:
     def rows(self, batch: pa.RecordBatch) -> list[tuple[Any, ...]]:
         """The rows of an Arrow batch that was checked. Raises psycopg.DataError or ParityError for
         a nested value that cannot be loaded."""
-        columns = [self._read(c, a) for c, a in zip(self._columns, batch.columns, strict=False)]
-        return list(zip(*columns, strict=True))
+        with _collector_paused():
+            columns = [self._read(c, a) for c, a in zip(self._columns, batch.columns, strict=False)]
+            return list(zip(*columns, strict=True))
 
     def _read(self, column: _Column, array: Any) -> list[Any]:
         try:
@@ -144,6 +147,19 @@ class RowLoader:
 
     def __repr__(self) -> str:
         return f"<RowLoader of {len(self._columns)} columns, {len(self._steps)} not as they are>"
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Make many objects at a stretch. All of them stay, and looking through them again and again
+    for garbage takes longer than making them: for a million rows 1.5 of 2.5 s."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def row_loader(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import math
 import struct
 import sys
@@ -151,3 +152,13 @@ def test_the_shortest_float4_means_the_same_float4(value: float) -> None:
     if math.isfinite(short):
         assert struct.pack("<f", short) == struct.pack("<f", value)
         assert len(repr(short)) <= len(repr(value))
+
+
+def test_the_collector_is_as_it_was_after_a_batch() -> None:
+    for was_enabled in (True, False):
+        (gc.enable if was_enabled else gc.disable)()
+        try:
+            assert load("1") == 1
+            assert gc.isenabled() is was_enabled
+        finally:
+            gc.enable()

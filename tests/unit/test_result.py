@@ -117,3 +117,18 @@ def test_without_pyarrow_it_is_said_what_to_install(
     with pytest.raises(pgmd.ConfigurationError, match=r"pip install 'pgmd\[arrow\]'"):
         res.arrow()
     assert res.fetchall() == [(1,)]
+
+
+def test_which_way_the_next_answer_is_fetched(connection: duckdb.DuckDBPyConnection) -> None:
+    shapes, cursor = Shapes(dt.UTC, alone=True), Cursor(connection, Statements())
+    columns = [Column("a", 23)]
+
+    def fetch(query: str) -> Any:
+        reading = shapes.reading(Request.read(query, None, None), None)
+        return reading.load(cursor.execute(Run(), query, (), reading)).rows
+
+    few, many = "SELECT 1 AS a", f"SELECT range::INTEGER AS a FROM range({MANY})"
+    assert [type(fetch(few)) for _ in range(2)] == [ArrowRows, ListRows]
+    assert [type(fetch(many)) for _ in range(2)] == [ArrowRows, ArrowRows]
+    result(fetch(few), columns).arrow()
+    assert type(fetch(few)) is ArrowRows
