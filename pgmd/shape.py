@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Any, NamedTuple
 
@@ -60,9 +60,8 @@ class _Entry:
     described: list[Any]
     columns: Sequence[Column]
     loader: RowLoader
-    # The query to run instead, by `as_arrow`, and what DuckDB says of its columns.
+    # The query to run instead, by `as_arrow`.
     queries: tuple[str | None, str | None]
-    selected: dict[bool, list[Any]] = field(default_factory=dict)
     # How the last answer turned out. Threads may overwrite each other's: it is only a guess.
     is_small: bool = False
     is_columnar: bool = False
@@ -114,6 +113,11 @@ class Shapes:
 
     def known_types(self, request: Request) -> Sequence[str] | None:
         return self._types.get(key(request))
+
+    def forget_columns(self) -> None:
+        """Tables may have changed, and with them names and types of columns."""
+        self._types.clear()
+        self._entries.clear()
 
     def learn_types(self, request: Request, types: Sequence[str]) -> Sequence[str]:
         """Keep the DuckDB types of the columns."""
@@ -174,10 +178,11 @@ class Reading:
         if entry is None:
             self._begin(self._shapes.prepare(self._request, description, self._shape))
             return self.query
-        known = entry.described if ran is None else entry.selected.get(self.as_arrow)
-        if known is None:
-            entry.selected[self.as_arrow] = description
-        elif known != description:
+        if ran is None:
+            is_still = entry.described == description
+        else:
+            is_still = entry.loader.is_still(entry.described, description, as_arrow=self.as_arrow)
+        if not is_still:
             self._shapes.forget(self._request)
             if self._shape is not None:
                 raise Inexact("its columns have just changed")
@@ -250,7 +255,8 @@ def texts_of(cursor: Executed) -> Texts:
 def may_be_nested(description: Sequence[Any], rows: Sequence[Sequence[Any]]) -> bool:
     """Whether a DuckDB behind a wire may have sent nested values: it calls them text."""
     indexes = [n for n, column in enumerate(description) if column.type_code in _AS_TEXT]
-    return any((row[n] or "").startswith(("{", "[", "(")) for n in indexes for row in rows)
+    texts = (row[n] for n in indexes for row in rows)
+    return any(type(text) is str and text.startswith(("{", "[", "(")) for text in texts)
 
 
 def with_nested(

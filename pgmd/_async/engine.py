@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import os
@@ -17,7 +18,7 @@ from typing_extensions import TypeVar
 
 from ..config import Consistency, Endpoint, Replica, Settings, check_consistency, named
 from ..duck import DuckError
-from ..errors import NotSupportedError, UsageError
+from ..errors import NotSupportedError, ParityError, UsageError
 from ..knowledge import Knowledge
 from ..parity import Inexact, dump, from_endpoint, is_untyped, is_write_refusal
 from ..profile import Dialect, Profile
@@ -237,6 +238,7 @@ class AsyncEngine:
         position = self.log.settled
         await self._take_snapshots(self.settings.replicas)
         await self.replicas.publish(position)
+        self._knowledge.shapes.forget_columns()
         self._survey()
 
     async def _take_snapshots(self, replicas: Sequence[Replica]) -> None:
@@ -389,12 +391,14 @@ class AsyncEngine:
         """
         shapes = self._knowledge.shapes
         types = shapes.known_types(request)
-        if types is None:
-            if not may_be_nested(description, rows):
-                return rows
-            asking = asking_for_types(request.query, len(description))
-            cursor = await connection.execute(asking, request.params)
-            types = shapes.learn_types(request, await cursor.fetchone() or ())
+        if types is not None:
+            with contextlib.suppress(ParityError):
+                return with_nested(description, types, rows, self._time_zone)
+        elif not may_be_nested(description, rows):
+            return rows
+        asking = asking_for_types(request.query, len(description))
+        cursor = await connection.execute(asking, request.params)
+        types = shapes.learn_types(request, await cursor.fetchone() or ())
         return with_nested(description, types, rows, self._time_zone)
 
     def check_sendable(self, statement: Statement) -> None:
@@ -417,6 +421,7 @@ class AsyncEngine:
 
     async def schema_changed(self) -> None:
         """Forget what was known of tables, and look again."""
+        self._knowledge.shapes.forget_columns()
         await self.replicas.reread_catalogues()
         self._survey()
 

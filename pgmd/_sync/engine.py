@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import os
@@ -18,7 +19,7 @@ from typing_extensions import TypeVar
 
 from ..config import Consistency, Endpoint, Replica, Settings, check_consistency, named
 from ..duck import DuckError
-from ..errors import NotSupportedError, UsageError
+from ..errors import NotSupportedError, ParityError, UsageError
 from ..knowledge import Knowledge
 from ..parity import Inexact, dump, from_endpoint, is_untyped, is_write_refusal
 from ..profile import Dialect, Profile
@@ -238,6 +239,7 @@ class Engine:
         position = self.log.settled
         self._take_snapshots(self.settings.replicas)
         self.replicas.publish(position)
+        self._knowledge.shapes.forget_columns()
         self._survey()
 
     def _take_snapshots(self, replicas: Sequence[Replica]) -> None:
@@ -390,12 +392,14 @@ class Engine:
         """
         shapes = self._knowledge.shapes
         types = shapes.known_types(request)
-        if types is None:
-            if not may_be_nested(description, rows):
-                return rows
-            asking = asking_for_types(request.query, len(description))
-            cursor = connection.execute(asking, request.params)
-            types = shapes.learn_types(request, cursor.fetchone() or ())
+        if types is not None:
+            with contextlib.suppress(ParityError):
+                return with_nested(description, types, rows, self._time_zone)
+        elif not may_be_nested(description, rows):
+            return rows
+        asking = asking_for_types(request.query, len(description))
+        cursor = connection.execute(asking, request.params)
+        types = shapes.learn_types(request, cursor.fetchone() or ())
         return with_nested(description, types, rows, self._time_zone)
 
     def check_sendable(self, statement: Statement) -> None:
@@ -418,6 +422,7 @@ class Engine:
 
     def schema_changed(self) -> None:
         """Forget what was known of tables, and look again."""
+        self._knowledge.shapes.forget_columns()
         self.replicas.reread_catalogues()
         self._survey()
 

@@ -20,7 +20,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, postgres
+from psycopg.adapt import AdaptersMap
+from psycopg.pq import Format
 
 from ..errors import ParityError
 from . import arrow
@@ -78,12 +80,30 @@ class RowLoader:
         names = [f"c{n}" for n in range(len(selects))]
         items = [select.replace("{}", n) or n for select, n in zip(selects, names, strict=True)]
         # NULLs that show the types: so that a change of them is seen.
-        items += [
-            f"CASE WHEN false THEN {name} END"
-            for name, select, column in zip(names, selects, self._columns, strict=True)
-            if select and column.kind.twin.name != "VARIANT"  # which Arrow does not have
-        ]
+        shown = self._shown(as_arrow=as_arrow)
+        items += [f"CASE WHEN false THEN {names[index]} END" for index in shown]
         return f"SELECT {', '.join(items)} FROM {query} AS q({', '.join(names)})"
+
+    def is_still(
+        self, described: Sequence[Any], selected: Sequence[Any], *, as_arrow: bool
+    ) -> bool:
+        """Whether what `select()` returned has run on columns of the types that are *described*."""
+        shown = self._shown(as_arrow=as_arrow)
+        types = [column[1] for column in selected[: len(described)]]
+        for index, column in zip(shown, selected[len(described) :], strict=True):
+            types[index] = column[1]
+        # A VARIANT shows as the text that it is selected as.
+        hidden = {i for i, c in enumerate(self._columns) if c.kind.twin.name == "VARIANT"}
+        return all(i in hidden or types[i] == c[1] for i, c in enumerate(described))
+
+    def _shown(self, *, as_arrow: bool) -> list[int]:
+        """The columns that are selected in another form and, next to it, show their types."""
+        return [
+            index
+            for index, column in enumerate(self._columns)
+            if (column.arrow_select if as_arrow else column.select)
+            and column.kind.twin.name != "VARIANT"  # which Arrow does not have
+        ]
 
     def __call__(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """The same list, not a copy, when nothing changes.
@@ -189,6 +209,8 @@ def row_loader(
         if wire and _is_lossy(kind):
             raise Inexact(f"{label}: {duck_type[:80]} reaches a client changed", lasting=True)
         oid = kind.oid if oids is None else oids[index]
+        if (wire or oids) and _has_own_loader(oid):
+            raise Inexact(f"{label}: the program has a loader for {pg_name(oid)}", lasting=True)
         try:
             column = _column(label, kind, oid, tz, strict=oids is not None)
         except ValueError as error:
@@ -202,6 +224,17 @@ def row_loader(
             column = replace(column, check=None, step=_as_lists if kind.is_fixed else None)
         columns.append(column)
     return RowLoader(columns)
+
+
+_shipped = AdaptersMap(types=postgres.types)
+postgres.register_default_adapters(_shipped)
+
+
+def _has_own_loader(oid: int) -> bool:
+    """Whether the program has told psycopg to load this type, or its elements, in another way."""
+    number = ELEMENTS.get(oid, oid)
+    found, shipped = (a.get_loader(number, Format.TEXT) for a in (psycopg.adapters, _shipped))
+    return found is not shipped
 
 
 def _is_lossy(kind: Type) -> bool:

@@ -196,8 +196,7 @@ def _struct_of(names: Sequence[str], parts: Sequence[_Part]) -> _Part:
         for index, part in enumerate(parts):
             at = _expect(text, at, ", ") if index else at
             if named:
-                match = _QUOTED.match(text, at)
-                at = _expect(text, match.end() if match else at, ": ")
+                at = _expect_name(text, at, names[index])
             value, at = part(text, at)
             values.append(value)
         at = _expect(text, at, "}" if named else ")")
@@ -221,6 +220,13 @@ def _map_of(key: _Part, value: _Part) -> _Part:
         return pairs, at + 1
 
     return read
+
+
+def _expect_name(text: str, at: int, name: str) -> int:
+    match = _QUOTED.match(text, at)
+    if match is None or _ESCAPE.sub(r"\1", match[1]) != name:
+        raise ValueError("a STRUCT with other fields")
+    return _expect(text, match.end(), ": ")
 
 
 def _expect(text: str, at: int, wanted: str) -> int:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg.rows import args_row, class_row, dict_row, kwargs_row, namedtuple_row, scalar_row
 from psycopg.types.json import Jsonb
+from psycopg.types.numeric import FloatLoader
 
 import pgmd
 from pgmd import Route
@@ -303,3 +304,48 @@ async def test_a_large_result_is_complete(stand: Stand) -> None:
             await engine.publish()
         result = await s.replica.execute("SELECT n FROM t ORDER BY n")
         assert [row[0] for row in result] == list(range(1, 25002))
+
+
+async def test_a_type_that_the_program_loads_in_its_own_way_is_left_to_the_endpoint(
+    stand: Stand,
+) -> None:
+    shipped = psycopg.adapters.get_loader(1700, psycopg.pq.Format.TEXT)
+    assert shipped is not None
+    psycopg.adapters.register_loader("numeric", FloatLoader)
+    try:
+        async with await engine_on(stand, 1) as engine, engine.session() as s:
+            await s.execute("CREATE TABLE t (n numeric(4,2))")
+            await s.execute("INSERT INTO t VALUES (1.50)")
+            await engine.publish()
+            found = await s.execute("SELECT n FROM t")
+            assert (found.decision.route, found.decision.reason) == (
+                Route.ENDPOINT,
+                pgmd.Reason.RESULT,
+            )
+            assert repr(found.fetchall()) == "[(1.5,)]"
+            assert (await s.execute("SELECT 1 AS i")).decision.route is Route.REPLICA
+    finally:
+        psycopg.adapters.register_loader("numeric", shipped)
+
+
+@pytest.mark.only("local", reason="PostgreSQL has no such types")
+async def test_a_changed_type_is_seen_at_the_next_answer(stand: Stand) -> None:
+    async with await engine_on(stand, 1) as engine, engine.session() as s:
+        await s.execute("CREATE TABLE t AS SELECT {'a': 1} AS v")
+        for definition, expected in (
+            ("{'a': '1'}", {"a": "1"}),
+            ("{'b': 1}", {"b": 1}),
+            ("[[1]]", [[1]]),
+        ):
+            await s.execute("SELECT v FROM t", route="endpoint")
+            await engine.publish()
+            await s.execute("SELECT v FROM t", route="replica")
+            with psycopg.connect(stand.dsn, autocommit=True) as other:
+                # As another program does it, for all that the engine knows.
+                other.execute(f"CREATE OR REPLACE TABLE t AS SELECT {definition} AS v")
+            await engine.publish()
+            on_replica = await s.execute("SELECT v FROM t", route="replica")
+            assert on_replica.fetchall() == [(expected,)]
+            await s.execute("CREATE OR REPLACE TABLE other (a int)")
+            on_endpoint = await s.execute("SELECT v FROM t", route="endpoint")
+            assert on_endpoint.fetchall() == [(expected,)]

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from psycopg.rows import args_row, class_row, dict_row, kwargs_row, namedtuple_row, scalar_row
 from psycopg.types.json import Jsonb
+from psycopg.types.numeric import FloatLoader
 
 import pgmd
 from pgmd import Route
@@ -298,3 +299,48 @@ def test_a_large_result_is_complete(stand: Stand) -> None:
             engine.publish()
         result = s.replica.execute("SELECT n FROM t ORDER BY n")
         assert [row[0] for row in result] == list(range(1, 25002))
+
+
+def test_a_type_that_the_program_loads_in_its_own_way_is_left_to_the_endpoint(
+    stand: Stand,
+) -> None:
+    shipped = psycopg.adapters.get_loader(1700, psycopg.pq.Format.TEXT)
+    assert shipped is not None
+    psycopg.adapters.register_loader("numeric", FloatLoader)
+    try:
+        with engine_on(stand, 1) as engine, engine.session() as s:
+            s.execute("CREATE TABLE t (n numeric(4,2))")
+            s.execute("INSERT INTO t VALUES (1.50)")
+            engine.publish()
+            found = s.execute("SELECT n FROM t")
+            assert (found.decision.route, found.decision.reason) == (
+                Route.ENDPOINT,
+                pgmd.Reason.RESULT,
+            )
+            assert repr(found.fetchall()) == "[(1.5,)]"
+            assert (s.execute("SELECT 1 AS i")).decision.route is Route.REPLICA
+    finally:
+        psycopg.adapters.register_loader("numeric", shipped)
+
+
+@pytest.mark.only("local", reason="PostgreSQL has no such types")
+def test_a_changed_type_is_seen_at_the_next_answer(stand: Stand) -> None:
+    with engine_on(stand, 1) as engine, engine.session() as s:
+        s.execute("CREATE TABLE t AS SELECT {'a': 1} AS v")
+        for definition, expected in (
+            ("{'a': '1'}", {"a": "1"}),
+            ("{'b': 1}", {"b": 1}),
+            ("[[1]]", [[1]]),
+        ):
+            s.execute("SELECT v FROM t", route="endpoint")
+            engine.publish()
+            s.execute("SELECT v FROM t", route="replica")
+            with psycopg.connect(stand.dsn, autocommit=True) as other:
+                # As another program does it, for all that the engine knows.
+                other.execute(f"CREATE OR REPLACE TABLE t AS SELECT {definition} AS v")
+            engine.publish()
+            on_replica = s.execute("SELECT v FROM t", route="replica")
+            assert on_replica.fetchall() == [(expected,)]
+            s.execute("CREATE OR REPLACE TABLE other (a int)")
+            on_endpoint = s.execute("SELECT v FROM t", route="endpoint")
+            assert on_endpoint.fetchall() == [(expected,)]

@@ -132,3 +132,29 @@ def test_which_way_the_next_answer_is_fetched(connection: duckdb.DuckDBPyConnect
     assert [type(fetch(many)) for _ in range(2)] == [ArrowRows, ArrowRows]
     result(fetch(few), columns).arrow()
     assert type(fetch(few)) is ArrowRows
+
+
+@pytest.mark.parametrize("reads", [1, 2])
+def test_columns_that_have_changed_are_looked_at_anew(
+    connection: duckdb.DuckDBPyConnection, reads: int
+) -> None:
+    shapes, cursor = Shapes(dt.UTC, alone=True), Cursor(connection, Statements())
+
+    def fetch(query: str) -> Any:
+        reading = shapes.reading(Request.read(query, None, None), None)
+        loaded = reading.load(cursor.execute(Run(), query, (), reading))
+        return [row for rows in loaded.rows.lists() for row in rows], loaded.columns[0].type_code
+
+    for value, expected, oid in (
+        ("{'a': 1}", {"a": 1}, 25),
+        ("{'a': '1'}", {"a": "1"}, 25),
+        ("{'b': 1}", {"b": 1}, 25),
+        ("INTERVAL 1 YEAR", dt.timedelta(365), 1186),
+        ("5::HUGEINT", Decimal(5), 1700),
+        ("5", 5, 23),
+        ("union_value(a := 5)", "5", 25),
+    ):
+        connection.execute(f"CREATE OR REPLACE TABLE t AS SELECT {value} AS v")
+        # As Arrow, and then as rows.
+        for _ in range(reads):
+            assert fetch("SELECT v FROM t") == ([(expected,)], oid)
