@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import psycopg
 import pytest
 from psycopg.rows import class_row
@@ -70,6 +71,17 @@ async def test_leaving_early_gives_everything_back(stand: Stand, route: Any) -> 
         assert stats["replicas"]["pool_available"] == stats["replicas"]["pool_size"]
         assert stats["endpoint"]["pool_available"] == stats["endpoint"]["pool_size"]
         assert (await s.execute("SELECT count(*) FROM things", route=route)).fetchall() == [(ROWS,)]
+
+
+async def test_leaving_early_frees_the_rows_that_were_not_read(stand: Stand) -> None:
+    async with await things_on(stand) as engine, engine.session() as s:
+        async with s.stream("SELECT a FROM things", route="replica") as rows:
+            async for _ in rows:
+                break
+            slot, _ = s._runner.running
+            cursor = slot.cursor
+        with pytest.raises(duckdb.ConnectionException, match="closed"):
+            cursor._connection.execute("SELECT 1")
 
 
 @pytest.mark.parametrize("route", ROUTES)

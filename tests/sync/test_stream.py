@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import psycopg
 import pytest
 from psycopg.rows import class_row
@@ -71,6 +72,17 @@ def test_leaving_early_gives_everything_back(stand: Stand, route: Any) -> None:
         assert stats["replicas"]["pool_available"] == stats["replicas"]["pool_size"]
         assert stats["endpoint"]["pool_available"] == stats["endpoint"]["pool_size"]
         assert (s.execute("SELECT count(*) FROM things", route=route)).fetchall() == [(ROWS,)]
+
+
+def test_leaving_early_frees_the_rows_that_were_not_read(stand: Stand) -> None:
+    with things_on(stand) as engine, engine.session() as s:
+        with s.stream("SELECT a FROM things", route="replica") as rows:
+            for _ in rows:
+                break
+            slot, _ = s._runner.running
+            cursor = slot.cursor
+        with pytest.raises(duckdb.ConnectionException, match="closed"):
+            cursor._connection.execute("SELECT 1")
 
 
 @pytest.mark.parametrize("route", ROUTES)
