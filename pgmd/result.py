@@ -12,6 +12,7 @@ from psycopg.rows import RowFactory
 from typing_extensions import TypeVar
 
 from .errors import ConfigurationError
+from .parity import collector_paused
 from .routing.decision import Decision
 from .rows import Rows, schema_of
 
@@ -183,7 +184,10 @@ class Result(Generic[Row]):
         batch = next(self._more, None)
         if batch is None:
             return False
-        self._batch, self._next = batch if self._make is None else list(map(self._make, batch)), 0
+        if self._make is not None:
+            with collector_paused():
+                batch = list(map(self._make, batch))
+        self._batch, self._next = batch, 0
         return True
 
     def batches(self) -> Iterator[pa.RecordBatch]:

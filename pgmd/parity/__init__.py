@@ -6,12 +6,13 @@ and the endpoint runs the statement instead.
 
 from .dump import declared, dump, is_untyped
 from .errors import from_duckdb, from_endpoint, is_write_refusal
-from .load import RowLoader, column_label, row_loader, text_column
+from .load import RowLoader, collector_paused, column_label, row_loader, text_column
 from .types import Inexact, describe
 
 __all__ = [
     "Inexact",
     "RowLoader",
+    "collector_paused",
     "column_label",
     "declared",
     "describe",

@@ -143,7 +143,7 @@ class RowLoader:
     def rows(self, batch: pa.RecordBatch) -> list[tuple[Any, ...]]:
         """The rows of an Arrow batch that was checked. Raises psycopg.DataError or ParityError for
         a nested value that cannot be loaded."""
-        with _collector_paused():
+        with collector_paused():
             columns = [self._read(c, a) for c, a in zip(self._columns, batch.columns, strict=False)]
             return list(zip(*columns, strict=True))
 
@@ -170,7 +170,7 @@ class RowLoader:
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """Make many objects at a stretch. All of them stay, and looking through them again and again
     for garbage takes longer than making them: for a million rows 1.5 of 2.5 s."""
     was_enabled = gc.isenabled()
