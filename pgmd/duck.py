@@ -232,11 +232,23 @@ class Cursor:
 
 
 def _reader(connection: duckdb.DuckDBPyConnection) -> Iterator[Any]:
-    """The Arrow batches of what has been executed."""
+    """The Arrow batches of what has been executed. Raises duckdb's errors."""
     if hasattr(connection, "to_arrow_reader"):
-        return connection.to_arrow_reader(_SLICE)  # type: ignore[no-any-return]
-    # DuckDB 1.4 has no other name for it.
-    return connection.fetch_record_batch(_SLICE)  # type: ignore[no-any-return]
+        reader = connection.to_arrow_reader(_SLICE)
+    else:
+        # DuckDB 1.4 has no other name for it.
+        reader = connection.fetch_record_batch(_SLICE)
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (OSError, ValueError) as error:
+            # That is how an error of DuckDB's comes through Arrow's stream.
+            text = str(error)
+            told = duckdb.InterruptException if text.startswith("INTERRUPT") else duckdb.Error
+            raise told(text) from None
+        yield batch
 
 
 class Instance:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
+import psycopg
 import pytest
 
 from pgmd.config import Replica
-from pgmd.duck import Cursor, Instance, Interrupted, NotOneStatement, Run
+from pgmd.duck import Cursor, Instance, Interrupted, NotOneStatement, Run, _reader
 from pgmd.errors import ReplicaError, UsageError
+from pgmd.parity import from_duckdb
 from pgmd.profile import Dialect
 from pgmd.sources import open_plan
 
@@ -96,3 +98,24 @@ def test_a_failure_to_open_shows_no_secret_and_leaves_nothing_open(tmp_path: Pat
         Instance(plan, lambda text: text.replace("hunter2", "***"))
     assert "hunter2" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("query", "known"),
+    [
+        ("SELECT range FROM range(100000000)", duckdb.InterruptException),
+        (
+            "SELECT CASE WHEN n < 90000 THEN 1 ELSE error('Conversion Error: x') END FROM big",
+            duckdb.Error,
+        ),
+    ],
+)
+def test_errors_in_the_middle_of_arrow_are_duckdbs(query: str, known: type[duckdb.Error]) -> None:
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE big AS SELECT range AS n FROM range(100000)")
+        connection.execute(query)
+        with pytest.raises(known) as caught:
+            for number, _ in enumerate(_reader(connection)):
+                if number == 1 and known is duckdb.InterruptException:
+                    connection.interrupt()
+        assert isinstance(from_duckdb(caught.value, str), psycopg.Error)
