@@ -113,8 +113,8 @@ def test_a_failure_to_open_shows_no_secret_and_leaves_nothing_open(tmp_path: Pat
 def test_errors_in_the_middle_of_arrow_are_duckdbs(query: str, known: type[duckdb.Error]) -> None:
     with duckdb.connect() as connection:
         connection.execute("CREATE TABLE big AS SELECT range AS n FROM range(100000)")
-        connection.execute(query)
         with pytest.raises(known) as caught:
+            connection.execute(query)
             for number, _ in enumerate(_reader(connection)):
                 if number == 1 and known is duckdb.InterruptException:
                     connection.interrupt()
