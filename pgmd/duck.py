@@ -76,6 +76,9 @@ class _AsItIs:
     def next(self, description: list[Any]) -> None: ...
 
 
+_AS_IT_IS: Reading = _AsItIs()
+
+
 class NotOneStatement(Exception):
     """DuckDB's parser does not see exactly one query in this text."""
 
@@ -129,7 +132,7 @@ class Cursor:
         run: Run,
         text: str,
         values: Sequence[Any],
-        reading: Reading | None = None,
+        reading: Reading = _AS_IT_IS,
         before: Sequence[str] = (),
     ) -> Answer:
         """Run one read and fetch all of it, after the statements *before* it, if any.
@@ -139,9 +142,8 @@ class Cursor:
         """
 
         def work() -> Answer:
-            wanted = reading or _AsItIs()
-            description = self._start(text, values, wanted, before)
-            if wanted.as_arrow:
+            description = self._start(text, values, reading, before)
+            if reading.as_arrow:
                 return Answer(description, [], list(_reader(self._connection)))
             rows = self._connection.fetchmany(_SLICE)
             while len(rows) % _SLICE == 0 and (part := self._connection.fetchmany(_SLICE)):
@@ -156,7 +158,7 @@ class Cursor:
         run: Run,
         text: str,
         values: Sequence[Any],
-        reading: Reading | None = None,
+        reading: Reading = _AS_IT_IS,
         before: Sequence[str] = (),
     ) -> Callable[[], Answer]:
         """Start one read; what is returned fetches the next part, an empty one at the end.
@@ -164,9 +166,8 @@ class Cursor:
         Raises as `execute()`, and so does each part. Nothing else may run here meanwhile; a reader
         that stops early closes the cursor, or its rows stay in memory.
         """
-        wanted = reading or _AsItIs()
-        description = self._guarded(run, lambda: self._start(text, values, wanted, before))
-        reader = _reader(self._connection) if wanted.as_arrow else None
+        description = self._guarded(run, lambda: self._start(text, values, reading, before))
+        reader = _reader(self._connection) if reading.as_arrow else None
 
         def part() -> Answer:
             if reader is None:

@@ -279,7 +279,7 @@ class AsyncReplicaSet:
                 raise untold
             return reading.load(cursor.execute(run, text, values, reading))
 
-        return await self._threads.run(work, lambda: interrupt(slot, run))
+        return await self.on_thread(slot, run, work)
 
     async def open_stream(
         self,

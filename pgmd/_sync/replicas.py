@@ -280,7 +280,7 @@ class ReplicaSet:
                 raise untold
             return reading.load(cursor.execute(run, text, values, reading))
 
-        return self._threads.run(work, lambda: interrupt(slot, run))
+        return self.on_thread(slot, run, work)
 
     def open_stream(
         self,

@@ -25,6 +25,7 @@ from ..query import Request
 from ..result import Column, Result
 from ..routing.affinity import rendezvous
 from ..routing.decision import Decision, Reason, Route
+from ..routing.freshness import Freshness
 from ..routing.ledger import Ledger
 from ..routing.router import required
 from ..rows import ListRows
@@ -238,11 +239,7 @@ class Runner:
             self.running = None
             if slot is not None:
                 self._return(slot)
-        # It may have moved on meanwhile, and a live one shows what the endpoint would show.
-        shown = slot.replica.freshness
-        self.seen = max(self.seen, engine.log.started if shown.is_live else int(shown.position))
-        done = decision.by(slot.replica.name, found.staleness(now()))
-        engine.count(done)
+        done = self._answered(slot, decision, found)
         return Result(
             loaded.rows,
             loaded.columns,
@@ -253,6 +250,15 @@ class Runner:
             zone=engine.zone,
             row_factory=request.row_factory,
         )
+
+    def _answered(self, slot: Slot[Member], decision: Decision, found: Freshness) -> Decision:
+        """Note what a replica has shown, which was as fresh as *found* before."""
+        # It may have moved on meanwhile, and a live one shows what the endpoint would show.
+        shown, started = slot.replica.freshness, self._engine.log.started
+        self.seen = max(self.seen, started if shown.is_live else int(shown.position))
+        done = decision.by(slot.replica.name, found.staleness(now()))
+        self._engine.count(done)
+        return done
 
     # ----------------------------------------------------------------------------------- streams
 
@@ -298,10 +304,7 @@ class Runner:
             raise from_duckdb(error, engine.redact) from error
         except (Inexact, NotBound, NotDescribed, NotOneStatement, DuckError) as error:
             return self._elsewhere(request, engine.setback(request.text, error), asked, error)
-        shown = slot.replica.freshness
-        self.seen = max(self.seen, engine.log.started if shown.is_live else int(shown.position))
-        done = decision.by(slot.replica.name, found.staleness(now()))
-        engine.count(done)
+        done = self._answered(slot, decision, found)
         parts = replica_parts(engine, slot, run, first, load)
         return Stream(parts, first.columns, done, request.row_factory)
 

@@ -140,7 +140,6 @@ _TIMESTAMP = (
     Form(_DATE.sql.replace("{}", "{}::TIMESTAMP"), _TEXT_OID),
     Form(_MICROS.replace("{}", "{}::TIMESTAMP"), 20),
 )
-# The binary format counts microseconds.
 _FORMS: dict[str, tuple[Form, Form]] = {
     "FLOAT": (Form(_FLOAT, _TEXT_OID), Form("", 700)),
     "BIGNUM": (_VARCHAR, Form("CAST({} AS VARCHAR)", _BIGNUM)),

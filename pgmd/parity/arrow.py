@@ -22,7 +22,7 @@ from psycopg import errors
 
 from .floats import shortest_float4
 from .texts import reader as text_reader
-from .types import ELEMENTS, Inexact, Type
+from .types import ELEMENTS, INTEGERS, Inexact, Type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +70,7 @@ def _read_scalars(kind: Type, oid: int, tz: dt.tzinfo) -> Read:
         return lambda array: _moments(array, tz)
     if oid in (114, 3802):
         return lambda array: _each(json.loads, array.to_pylist(), array)
-    if name == "HUGEINT" and oid in _BITS:
+    if name == "HUGEINT" and oid in INTEGERS:
         return lambda array: _each(int, _texts(array), array)
     if oid == 1700 and name != "DECIMAL":
         return lambda array: _each(Decimal, _texts(array), array)
@@ -195,8 +195,8 @@ _READS: dict[str, Read] = {
 
 
 def _check_scalars(name: str, oid: int, *, strict: bool) -> Check | None:
-    if oid in _BITS and name not in _INSIDE[oid]:
-        return _within(-(1 << _BITS[oid]), (1 << _BITS[oid]) - 1, _too_many_bits)
+    if oid in INTEGERS and name not in INTEGERS[oid].inside:
+        return _within(INTEGERS[oid].low, INTEGERS[oid].high, _too_many_bits)
     if strict and name == "DOUBLE":
         return _check_finite
     if name == "VARCHAR":
@@ -259,10 +259,6 @@ _UNITS = {
     "TIMESTAMP": (_FIRST * 10**6, _END * 10**6 - 1),
     "TIMESTAMP WITH TIME ZONE": (_FIRST * 10**6, _END * 10**6 - 1),
 }
-_BITS = {21: 15, 23: 31, 20: 63}
-_INSIDE_INT2 = frozenset({"TINYINT", "SMALLINT", "UTINYINT"})
-_INSIDE_INT4 = _INSIDE_INT2 | {"INTEGER", "USMALLINT"}
-_INSIDE = {21: _INSIDE_INT2, 23: _INSIDE_INT4, 20: _INSIDE_INT4 | {"BIGINT", "UINTEGER"}}
 
 
 # The schema, the same on both routes

@@ -28,7 +28,7 @@ from ..errors import ParityError
 from . import arrow
 from .floats import shortest_float4
 from .texts import reader as text_reader
-from .types import ELEMENTS, Inexact, Type, parse, pg_name
+from .types import ELEMENTS, INTEGERS, Inexact, Integer, Type, parse, pg_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -312,8 +312,8 @@ def _step(kind: Type, oid: int, tz: dt.tzinfo, *, strict: bool) -> Step | None:
 def _plan(kind: Type, oid: int, tz: dt.tzinfo, *, strict: bool) -> _Plan:
     """Raises ValueError when the two do not match."""
     name = kind.twin.name
-    if oid in _INTEGERS and name in _INTEGER_NAMES:
-        return _AS_IT_IS if name in _INTEGERS[oid].inside else _Plan(_INTEGERS[oid].check)
+    if oid in INTEGERS and name in _INTEGER_NAMES:
+        return _AS_IT_IS if name in INTEGERS[oid].inside else _Plan(_within(INTEGERS[oid]))
     if oid == 1700 and name in _INTEGER_NAMES:
         return _Plan(convert=Decimal)
     if strict and oid == 701 and name == "DOUBLE":
@@ -428,33 +428,16 @@ def _check_no_text(column: Sequence[Any]) -> None:
             raise psycopg.DataError(f"a date or time that Python cannot hold: {value}")
 
 
-class _Integer(NamedTuple):
-    """An integer type of PostgreSQL: the DuckDB types inside its range, and a check of others."""
-
-    inside: frozenset[str]
-    check: _Check
-
-
-def _within(bits: int) -> _Check:
-    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
-
+def _within(integer: Integer) -> _Check:
     def check(column: Sequence[Any]) -> None:
         values = [value for value in column if value is not None]
-        if values and (min(values) < low or max(values) > high):
-            raise ValueError(f"a number of more than {bits} bits")
+        if values and (min(values) < integer.low or max(values) > integer.high):
+            raise ValueError(f"a number of more than {integer.bits} bits")
 
     return check
 
 
-_INSIDE_INT2 = frozenset({"TINYINT", "SMALLINT", "UTINYINT"})
-_INSIDE_INT4 = _INSIDE_INT2 | {"INTEGER", "USMALLINT"}
-_INSIDE_INT8 = _INSIDE_INT4 | {"BIGINT", "UINTEGER"}
-_INTEGER_NAMES = _INSIDE_INT8 | {"UBIGINT", "HUGEINT", "UHUGEINT"}
-_INTEGERS = {
-    21: _Integer(_INSIDE_INT2, _within(16)),
-    23: _Integer(_INSIDE_INT4, _within(32)),
-    20: _Integer(_INSIDE_INT8, _within(64)),
-}
+_INTEGER_NAMES = INTEGERS[20].inside | {"UBIGINT", "HUGEINT", "UHUGEINT"}
 _FIRST_USER_OID = 16384
 _AS_IT_IS = _Plan()
 _JSON = _Plan(convert=json.loads)

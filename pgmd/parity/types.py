@@ -168,6 +168,32 @@ PG_NAMES: Mapping[int, str] = MappingProxyType(
         3802: "jsonb",
     }
 )
+
+
+class Integer(NamedTuple):
+    """The range of an integer type of PostgreSQL, and the DuckDB types that never leave it."""
+
+    bits: int
+    inside: frozenset[str]
+
+    @property
+    def low(self) -> int:
+        return -(1 << self.bits - 1)
+
+    @property
+    def high(self) -> int:
+        return (1 << self.bits - 1) - 1
+
+
+_INSIDE_INT2 = frozenset({"TINYINT", "SMALLINT", "UTINYINT"})
+_INSIDE_INT4 = _INSIDE_INT2 | {"INTEGER", "USMALLINT"}
+INTEGERS: Mapping[int, Integer] = MappingProxyType(
+    {
+        21: Integer(16, _INSIDE_INT2),
+        23: Integer(32, _INSIDE_INT4),
+        20: Integer(64, _INSIDE_INT4 | {"BIGINT", "UINTEGER"}),
+    }
+)
 # Array OIDs and the OIDs of their elements, also of types that DuckDB calls by another's name.
 ELEMENTS: Mapping[int, int] = MappingProxyType(
     {twin.array_oid: twin.oid for twin in TWINS.values() if twin.array_oid is not None}
