@@ -16,6 +16,7 @@ import duckdb
 import psycopg
 from pygwire import BackendConnection, ConnectionPhase, PygwireError, TransactionStatus
 from pygwire import messages as pg
+from pygwire.codec import FrontendMessageDecoder
 
 from ..parity.errors import from_duckdb
 from .authentication import Denied, Role, Scram, Tokens, Verifiers
@@ -67,11 +68,38 @@ class _Portal:
     is_done: bool = False
 
 
+_COPYING = (pg.CopyData, pg.CopyDone, pg.CopyFail)
+_BETWEEN_COPIES = (ConnectionPhase.READY, ConnectionPhase.EXTENDED_QUERY)
+
+
+class _Decoder(FrontendMessageDecoder):
+    """Reads the data of a COPY also when none is on: a client sends on until it is refused."""
+
+    def _parse(self) -> None:
+        phase = self.phase
+        identifier = bytes(self._buf[self._pos : self._pos + 1])
+        if phase in _BETWEEN_COPIES and identifier in (b"d", b"c", b"f"):
+            self.phase = ConnectionPhase.COPY_IN
+        try:
+            super()._parse()
+        finally:
+            self.phase = phase
+
+
 class _Wire(BackendConnection):
-    """Takes what PostgreSQL takes, too, and asyncpg sends: a Query where a Sync was to come."""
+    """Takes what PostgreSQL takes, too, and asyncpg sends.
+
+    That is a Query where a Sync was to come, and the data of a COPY that has been refused.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._decoder = _Decoder()
 
     def _receive_to_state_machine(self, msg: pg.PGMessage) -> None:
-        if not isinstance(msg, pg.Query) or self.phase is not ConnectionPhase.EXTENDED_QUERY:
+        is_early = isinstance(msg, pg.Query) and self.phase is ConnectionPhase.EXTENDED_QUERY
+        is_late = isinstance(msg, _COPYING) and self.phase in _BETWEEN_COPIES
+        if not is_early and not is_late:
             super()._receive_to_state_machine(msg)
 
     @property
@@ -151,6 +179,8 @@ class Conversation:
             yield from self._continue_copy(message)
         elif isinstance(message, pg.Terminate):
             self.is_over = True
+        elif isinstance(message, _COPYING):
+            pass
         elif isinstance(message, pg.Query):
             # After an error nothing counts but a Sync.
             if not self._is_skipping:
