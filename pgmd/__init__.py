@@ -7,10 +7,11 @@ from ._async.session import AsyncSession
 from ._sync.engine import Engine, connect
 from ._sync.session import Session
 from ._version import __version__
-from .config import Endpoint, Replica
+from .config import Database, Endpoint, Replica
 from .errors import (
     ConfigurationError,
     Error,
+    FanOutError,
     LocalError,
     NotSupportedError,
     Outcome,
@@ -20,6 +21,7 @@ from .errors import (
     PoolTimeout,
     ReplicaError,
     RoutingError,
+    StatementTimeout,
     UsageError,
 )
 from .query import Query
@@ -34,11 +36,13 @@ __all__ = [
     "Bookmark",
     "Column",
     "ConfigurationError",
+    "Database",
     "Decision",
     "Endpoint",
     "Engine",
     "Error",
     "Fact",
+    "FanOutError",
     "LocalError",
     "NotSupportedError",
     "Outcome",
@@ -54,6 +58,7 @@ __all__ = [
     "Route",
     "RoutingError",
     "Session",
+    "StatementTimeout",
     "UsageError",
     "__version__",
     "connect",

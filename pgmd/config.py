@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +16,16 @@ from typing import Any, Literal
 from psycopg import conninfo as libpq
 
 from .conninfo import (
-    MOTHERDUCK_DOMAIN,
     check_tls,
     escape_option,
     is_motherduck,
+    libpq_defaults,
+    motherduck_conninfo,
     motherduck_tls,
     parse_conninfo,
     require,
 )
+from .errors import ReplicaError
 
 Consistency = Literal["eventual", "session", "engine", "strong"]
 ReplicaMode = Literal["live", "snapshot"]
@@ -71,9 +73,7 @@ class Endpoint:
             f"min_size={self.min_size} and max_size={self.max_size}: "
             "max_size must be at least 1 and not below min_size",
         )
-        for name in ("timeout", "max_lifetime", "max_idle", "connect_timeout"):
-            value = getattr(self, name)
-            require(value > 0, f"{name}={value}: must be a number of seconds above 0")
+        _check_seconds(self, "timeout", "max_lifetime", "max_idle", "connect_timeout")
         require(self.max_waiting >= 0, f"max_waiting={self.max_waiting}: must not be negative")
         require(
             not (self.password and options.get("password")),
@@ -120,16 +120,12 @@ class Endpoint:
             _REGION.fullmatch(region) is not None or host is not None,
             f"region={region!r}: expected a name such as 'us-east-1'",
         )
-        options: dict[str, str | int] = {
-            "host": host or f"pg.{region}-aws{MOTHERDUCK_DOMAIN}",
-            "port": 5432,
-            "dbname": database or "md:",
-            "user": "postgres",
-        }
+        conninfo = motherduck_conninfo(database, region=region, host=host)
         if session_name:
-            options["options"] = f"-c session_name={escape_option(session_name)}"
+            named = f"-c session_name={escape_option(session_name)}"
+            conninfo = libpq.make_conninfo(conninfo, options=named)
         return cls(
-            libpq.make_conninfo("", **options),
+            conninfo,
             password=token,
             **{"min_size": 0, **settings},
         )
@@ -140,12 +136,9 @@ class Endpoint:
         given = parse_conninfo(self.conninfo)
         given.pop("password", None)
         defaults: dict[str, Any] = {
+            **libpq_defaults(),
             "connect_timeout": self.connect_timeout,
             "application_name": self.application_name,
-            "keepalives": 1,
-            "keepalives_idle": 30,
-            "keepalives_interval": 10,
-            "keepalives_count": 3,
         }
         if self.is_motherduck:
             defaults |= motherduck_tls()
@@ -180,19 +173,31 @@ class Replica:
     - `file`: a DuckDB database file, attached read-only.
     - `local`: a DuckDB database file that a local endpoint serves; what is read is its newest
       snapshot, moved on by `engine.publish()` or every `refresh` seconds.
+    - `wire`: a libpq URL or keyword string of a read-scaling endpoint, of which `token` is the
+      password: reads go over the Postgres wire, and this process has no DuckDB instance. All
+      connections name the same `session_name`, so that they reach one duckling.
     - `postgres`: a libpq URL or keyword string. `mode="live"` reads it through DuckDB's `postgres`
       extension, always fresh; `mode="snapshot"` reads a columnar copy of `tables` (all tables when
       empty), moved on by `engine.publish()` or every `refresh` seconds.
 
-    `max_size` is how many cursors, so how many callers at once, the instance lends; `threads` and
-    `memory_limit` are DuckDB's settings of these names. Raises `ConfigurationError`.
+    `max_size` is how many cursors or connections, so how many callers at once, it lends;
+    `threads` and `memory_limit` are DuckDB's settings of these names. Raises `ConfigurationError`.
+
+    Times are in seconds. An instance that has not opened after `open_timeout` counts as failed. It
+    is replaced by a new one before it is `max_lifetime` old; MotherDuck asks for that within 24
+    hours. With `min_size=0` it is closed after `max_idle` without use, so that a duckling can
+    sleep, and opened again when it is wanted.
+
+    A `token` may be a function that returns it, called in a thread each time a replica is opened
+    and from time to time: when it returns another one the replica is replaced.
     """
 
     motherduck: str | None = None
     file: str | Path | None = None
     local: str | Path | None = None
+    wire: str | None = field(default=None, repr=False)
     postgres: str | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
+    token: str | Callable[[], str] | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     name: str = ""
     session_name: str | None = None
@@ -203,14 +208,18 @@ class Replica:
     max_size: int = 4
     threads: int | None = None
     memory_limit: str | None = None
+    open_timeout: float = 30.0
+    max_lifetime: float = 82_800.0
+    min_size: int = 1
+    max_idle: float = 600.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tables", tuple(self.tables))
-        kinds = ("motherduck", "file", "local", "postgres")
+        kinds = ("motherduck", "file", "local", "wire", "postgres")
         sources = [name for name in kinds if getattr(self, name) is not None]
         require(
             len(sources) == 1,
-            "a replica has exactly one source, motherduck=, file=, local= or postgres=; "
+            "a replica has exactly one source, motherduck=, file=, local=, wire= or postgres=; "
             f"got {sources}",
         )
         self._check_motherduck()
@@ -220,6 +229,8 @@ class Replica:
             self.threads is None or self.threads >= 1,
             f"threads={self.threads}: must be at least 1",
         )
+        require(self.min_size in (0, 1), f"min_size={self.min_size}: a replica takes 0 or 1")
+        _check_seconds(self, "open_timeout", "max_lifetime", "max_idle")
 
     def _check_motherduck(self) -> None:
         if self.motherduck is not None:
@@ -233,10 +244,27 @@ class Replica:
                 f"inactivity_ttl={self.inactivity_ttl!r}: expected a duration such as '15m'",
             )
             return
-        for name in ("token", "session_name", "inactivity_ttl"):
+        require(
+            self.inactivity_ttl is None, "inactivity_ttl: only a replica with motherduck= takes it"
+        )
+        if self.wire is not None:
+            self._check_wire()
+            return
+        for name in ("token", "session_name"):
             require(
-                getattr(self, name) is None, f"{name}: only a replica with motherduck= takes it"
+                getattr(self, name) is None,
+                f"{name}: only a replica with motherduck= or wire= takes it",
             )
+
+    def _check_wire(self) -> None:
+        options = parse_conninfo(self.wire or "")
+        check_tls(options)
+        require(
+            self.token is None or not options.get("password"),
+            "token: given both in the conninfo and as a setting; give it once",
+        )
+        for name in ("threads", "memory_limit"):
+            require(getattr(self, name) is None, f"{name}: a replica with wire= has no instance")
 
     def _check_postgres(self) -> None:
         if self.postgres is not None:
@@ -265,10 +293,42 @@ class Replica:
 
     @property
     def secret(self) -> str | None:
-        """The token or password."""
+        """The token or password, as far as it is known without calling anything."""
+        if self.wire is not None and self.token is None:
+            return parse_conninfo(self.wire).get("password")
         if self.postgres is None:
-            return self.token
+            return self.token if isinstance(self.token, str) else None
         return self.password or parse_conninfo(self.postgres).get("password")
+
+    def current_token(self) -> str:
+        """The token, from its function if it has one. Raises ReplicaError when that fails."""
+        if not callable(self.token):
+            return self.secret or ""
+        try:
+            token = self.token()
+        except Exception as error:
+            # Its text may hold a secret.
+            raise ReplicaError(f"its token function raised {type(error).__name__}") from error
+        if not isinstance(token, str) or not token:
+            raise ReplicaError("its token function did not return a token")
+        return token
+
+    @property
+    def wire_options(self) -> dict[str, Any]:
+        """The libpq keywords of a `wire` source, without the password."""
+        options = {**libpq_defaults(), **parse_conninfo(self.wire or "")}
+        options.pop("password", None)
+        if is_motherduck(options):
+            options = {**motherduck_tls(), **options}
+        named = f"-c session_name={escape_option(self.session_name or f'pgmd-{self.name}')}"
+        options["options"] = " ".join(filter(None, [options.get("options"), named]))
+        return options
+
+    @property
+    def wire_database(self) -> str:
+        """The database of a `wire` source; "" for the account's default one."""
+        name = str(self.wire_options.get("dbname") or "")
+        return "" if name == "md:" else name
 
     @property
     def postgres_options(self) -> dict[str, Any]:
@@ -279,6 +339,21 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True)
+class Database:
+    """One of several databases of an engine: on one account or on another, with its own tokens."""
+
+    endpoint: Endpoint | None = None
+    replicas: tuple[Replica, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "replicas", tuple(self.replicas))
+        require(
+            self.endpoint is not None or bool(self.replicas),
+            "a database has an endpoint, replicas or both",
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All an engine needs to know."""
 
@@ -286,24 +361,48 @@ class Settings:
     replicas: tuple[Replica, ...] = ()
     consistency: Consistency = "session"
     max_staleness: float | None = None
+    endpoint_spill: int | None = None
+    databases: Mapping[str, Database] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require(
-            self.endpoint is not None or bool(self.replicas),
+            self.endpoint_spill is None or self.endpoint_spill >= 1,
+            f"endpoint_spill={self.endpoint_spill}: must be at least 1",
+        )
+        require(
+            self.endpoint is not None or bool(self.replicas) or bool(self.databases),
             "nothing to connect to: give a URL, an endpoint or replicas, or set PGMD_ENDPOINT",
         )
         check_consistency(self.consistency, self.max_staleness)
-        names = [r.name for r in self.replicas]
-        require(
-            len(set(names)) == len(names),
-            f"name: two replicas are called the same, {sorted(names)}",
-        )
+        databases = {
+            name: replace(each, replicas=named(each.replicas, name))
+            for name, each in self.databases.items()
+        }
+        object.__setattr__(self, "databases", databases)
+        replicas = [*self.replicas, *(r for each in databases.values() for r in each.replicas)]
+        names = sorted(replica.name for replica in replicas)
+        require(len(set(names)) == len(names), f"name: two replicas are called the same, {names}")
+
+    @property
+    def spill(self) -> int:
+        """How many reads may run on the endpoint at once because no replica serves."""
+        if self.endpoint_spill is not None or self.endpoint is None:
+            return self.endpoint_spill or 1
+        return max(1, self.endpoint.max_size // 2)
 
     @property
     def secrets(self) -> list[str]:
         """Every password and token in here."""
-        sides = [self.endpoint, *self.replicas]
+        sides: list[Endpoint | Replica | None] = [self.endpoint, *self.replicas]
+        for each in self.databases.values():
+            sides += [each.endpoint, *each.replicas]
         return [side.secret for side in sides if side is not None and side.secret]
+
+
+def _check_seconds(settings: object, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        require(value > 0, f"{name}={value}: must be a number of seconds above 0")
 
 
 def check_consistency(consistency: str, max_staleness: float | None) -> None:
@@ -318,8 +417,10 @@ def check_consistency(consistency: str, max_staleness: float | None) -> None:
     )
 
 
-def named(replicas: tuple[Replica, ...]) -> tuple[Replica, ...]:
-    """Give every replica without a name one: `replica-1`, `replica-2`, ..."""
+def named(replicas: tuple[Replica, ...], database: str = "") -> tuple[Replica, ...]:
+    """Give every replica without a name one: `replica-1`, or with a database `sales/replica-1`."""
+    prefix = f"{database}/" if database else ""
     return tuple(
-        r if r.name else replace(r, name=f"replica-{n}") for n, r in enumerate(replicas, start=1)
+        r if r.name else replace(r, name=f"{prefix}replica-{n}")
+        for n, r in enumerate(replicas, start=1)
     )

@@ -37,6 +37,29 @@ def parse_conninfo(conninfo: str) -> dict[str, Any]:
     return options
 
 
+def libpq_defaults() -> dict[str, Any]:
+    """What pgmd connects with unless told otherwise: a server that has gone is noticed."""
+    return {
+        "connect_timeout": 10,
+        "application_name": "pgmd",
+        "keepalives": 1,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+    }
+
+
+def motherduck_conninfo(database: str, *, region: str, host: str | None = None) -> str:
+    """Where the Postgres endpoint of a MotherDuck database is; `md:` is the default database."""
+    return libpq.make_conninfo(
+        "",
+        host=host or f"pg.{region}-aws{MOTHERDUCK_DOMAIN}",
+        port=5432,
+        dbname=database or "md:",
+        user="postgres",
+    )
+
+
 def is_motherduck(options: Mapping[str, Any]) -> bool:
     hosts = str(options.get("host") or "").lower().split(",")
     return any(host.rstrip(".").endswith(MOTHERDUCK_DOMAIN) for host in hosts)

@@ -338,12 +338,48 @@ class Instance:
                 cursor.close()
         return began
 
+    def probe(self) -> None:
+        """Ask what is behind it whether it still answers. Raises duckdb's errors."""
+        cursor = self._root.cursor()
+        try:
+            cursor.execute(self._plan.probe).fetchall()
+        finally:
+            cursor.close()
+
     def close(self) -> None:
         self._root.close()
 
     def _failed(self, what: str, error: Exception) -> ReplicaError:
         # Without the cause: DuckDB prints connection strings, and a traceback would show them.
         return ReplicaError(f"the replica {what}: {self._redact(str(error))}")
+
+
+# What a statement can do wrong, on any replica.
+_OF_STATEMENTS = (
+    duckdb.ProgrammingError,
+    duckdb.DataError,
+    duckdb.IntegrityError,
+    duckdb.NotSupportedError,
+    duckdb.InterruptException,
+    duckdb.OutOfMemoryException,
+)
+_OF_REPLICAS = (
+    duckdb.IOException,
+    duckdb.ConnectionException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+)
+
+
+def tells_of_replica(error: Exception) -> bool | None:
+    """Whether an error says that its replica does not work, by its class; None where that
+    leaves it open."""
+    if isinstance(error, _OF_REPLICAS):
+        return True
+    if isinstance(error, duckdb.InvalidInputException):
+        # Also what MotherDuck says of a token that is no longer valid.
+        return None
+    return False if isinstance(error, _OF_STATEMENTS) else None
 
 
 def copy_postgres(

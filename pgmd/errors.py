@@ -13,6 +13,8 @@ catches both. Every error that leaves a `Session` carries `outcome` and `retryab
          ├─ ParityError (also psycopg.NotSupportedError)
          ├─ ReplicaError (also psycopg.OperationalError)
          ├─ LocalError (also psycopg.OperationalError)
+         ├─ StatementTimeout (also psycopg.errors.QueryCanceled, TimeoutError)
+         ├─ FanOutError (also ExceptionGroup)
          ├─ PoolTimeout (also psycopg_pool.PoolTimeout, TimeoutError)
          ├─ PoolFull (also psycopg_pool.TooManyRequests)
          └─ PoolClosed (also psycopg_pool.PoolClosed)
@@ -21,12 +23,14 @@ catches both. Every error that leaves a `Session` carries `outcome` and `retryab
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 import psycopg_pool
 
 if TYPE_CHECKING:
+    from .result import Result
     from .routing.decision import Decision
 
 _OURS = "pgmd"
@@ -113,3 +117,58 @@ class PoolClosed(Error, psycopg_pool.PoolClosed):
     """The engine was closed while this call waited."""
 
     __module__ = _OURS
+
+
+class StatementTimeout(Error, psycopg.errors.QueryCanceled, TimeoutError):
+    """A statement of a fan-out, or all of it, took longer than allowed; the message says which.
+
+    What ran was stopped. `outcome` is NOT_APPLIED where only reads were stopped, else UNKNOWN.
+    """
+
+    __module__ = _OURS
+
+    def __init__(self, message: str, outcome: Outcome = Outcome.NOT_APPLIED) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.retryable = outcome is Outcome.NOT_APPLIED
+
+
+class FanOutError(Error, ExceptionGroup[Exception]):
+    """Some statements of a fan-out failed, the others ran; `exceptions` are in statement order.
+
+    `failures` has (index, error) of each. `results` has, by index, what succeeded in `gather()`;
+    `map()` has yielded it. `outcome` is NOT_APPLIED if every failed statement says so, else
+    UNKNOWN.
+    """
+
+    __module__ = _OURS
+    failures: tuple[tuple[int, Exception], ...]
+    results: dict[int, Result[Any]]
+
+    def __new__(
+        cls,
+        message: str,
+        exceptions: Sequence[Exception],
+        failures: Sequence[tuple[int, Exception]] = (),  # noqa: ARG004 - for __init__
+    ) -> Self:
+        return super().__new__(cls, message, exceptions)
+
+    def __init__(
+        self,
+        message: str,
+        exceptions: Sequence[Exception],
+        failures: Sequence[tuple[int, Exception]] = (),
+    ) -> None:
+        super().__init__(message, exceptions)
+        self.failures = tuple(failures)
+        self.results = {}
+        undone = (getattr(e, "outcome", None) is Outcome.NOT_APPLIED for e in exceptions)
+        self.outcome = Outcome.NOT_APPLIED if all(undone) else Outcome.UNKNOWN
+
+    def derive(self, excs: Sequence[Any], /) -> FanOutError:
+        """The same for some of the errors, as `split()` and `except*` need it."""
+        wanted = set(map(id, excs))
+        failures = [failure for failure in self.failures if id(failure[1]) in wanted]
+        derived = FanOutError(self.message, excs, failures)
+        derived.results = self.results
+        return derived

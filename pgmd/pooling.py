@@ -37,9 +37,11 @@ class _Member(Generic[R]):
 
 @dataclass(slots=True)
 class Returned(Generic[R, T]):
-    """What follows a change: tickets that now hold a slot, cursors to close, replicas now idle."""
+    """What follows a change: tickets that now hold a slot, tickets for which there is nothing left
+    to wait for, cursors to close, replicas now idle."""
 
     grants: list[tuple[T, Slot[R]]] = field(default_factory=list)
+    hopeless: list[T] = field(default_factory=list)
     doomed: list[Any] = field(default_factory=list)
     idle: list[R] = field(default_factory=list)
 
@@ -47,11 +49,12 @@ class Returned(Generic[R, T]):
 class PoolState(Generic[R, T]):
     """The cursors of all replicas of one set, and who waits for one, first come first served."""
 
-    def __init__(self, *, max_waiting: int = 0) -> None:
+    def __init__(self, *, max_waiting: int = 0, advice: str = "raise max_size") -> None:
         self._members: list[_Member[R]] = []
         self._retiring: list[_Member[R]] = []
         self._waiting: deque[tuple[T, Callable[[R], bool]]] = deque()
         self._max_waiting = max_waiting
+        self._advice = advice
         self.closed = False
 
     @property
@@ -77,8 +80,7 @@ class PoolState(Generic[R, T]):
         if slot is None:
             if self._max_waiting and len(self._waiting) >= self._max_waiting:
                 raise PoolFull(
-                    f"{len(self._waiting)} callers already wait for a replica; "
-                    "raise max_waiting or replica_max_size"
+                    f"{len(self._waiting)} callers already wait; {self._advice} or max_waiting"
                 )
             self._waiting.append((ticket, accepts))
         return slot
@@ -128,6 +130,20 @@ class PoolState(Generic[R, T]):
         else:
             result.idle.append(replica)
         return result
+
+    def reconsider(self, *, gives_up: bool) -> Returned[R, T]:
+        """What replicas may serve has changed. With *gives_up*, nobody waits on whom none may."""
+        result = self._grant(Returned())
+        if gives_up:
+            replicas = self.replicas
+            result.hopeless = [t for t, accepts in self._waiting if not any(map(accepts, replicas))]
+            for ticket in result.hopeless:
+                self.cancel(ticket)
+        return result
+
+    def lent_of(self, replica: R) -> int:
+        """How many slots of *replica* are lent."""
+        return self._member(replica).lent
 
     def close(self) -> tuple[Returned[R, T], list[T]]:
         """Retire everything; also return the tickets that wait in vain."""

@@ -21,8 +21,13 @@ class Redactor:
     __slots__ = ("_secrets",)
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: list[str] = []
+        self.learn(*secrets)
+
+    def learn(self, *secrets: str) -> None:
+        """Replace these, too, from now on."""
         # The longest first: a secret that contains another one must not leave its rest behind.
-        self._secrets = sorted({s for s in secrets if s}, key=len, reverse=True)
+        self._secrets = sorted({*self._secrets, *filter(None, secrets)}, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         for secret in self._secrets:

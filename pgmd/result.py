@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, Self
 
 import psycopg
 from psycopg import pq
@@ -134,6 +135,11 @@ class Result(Generic[Row]):
         """Where the statement ran, why, how old the data may be and how long it took."""
         return replace(self._decision, seconds=self._seconds)
 
+    def decided(self, decision: Decision) -> Self:
+        """This result, of another decision."""
+        self._decision = decision
+        return self
+
     @property
     def description(self) -> list[Column] | None:
         """The columns, or None for a statement that returns no rows."""
@@ -189,6 +195,14 @@ class Result(Generic[Row]):
                 batch = list(map(self._make, batch))
         self._batch, self._next = batch, 0
         return True
+
+    def copy(self) -> Result[Row]:
+        """Another result over the same rows, independent of this one, before its first row."""
+        twin = copy(self)
+        # Lists of its own: fetchall() hands them out.
+        twin._more = map(list, self._rows.lists()) if self._rows is not None else iter(())
+        twin._batch, twin._next = [], 0
+        return twin
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The complete result in Arrow, some thousands of rows at a time.

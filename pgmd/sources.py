@@ -15,14 +15,30 @@ from .profile import Dialect
 from .sql.quoting import identifier, literal
 
 ALIAS = "pgmd_source"
-# Whatever a replica needs is loaded on purpose while it opens.
-_NO_EXTENSIONS = {
+# Whatever a replica needs is loaded on purpose while it opens; the secrets that somebody keeps in
+# the home folder are not for it. Nothing is spilled: the folder would be open to every query.
+_SELF_CONTAINED = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
+    "allow_persistent_secrets": "false",
+    "temp_directory": "",
 }
 # A table name must never resolve to a variable of the calling program.
 _COMMON = {"python_enable_replacements": "false"}
-_LOCK_DOWN = ("SET enable_external_access = false", "SET lock_configuration = true")
+# Without external access a COPY could still overwrite the attached file and its WAL: DuckDB allows
+# their paths. It has them open by now and needs no files any more.
+_LOCK_DOWN = (
+    "SET enable_external_access = false",
+    "SET disabled_filesystems = 'LocalFileSystem'",
+    "SET lock_configuration = true",
+)
+# The id of a read-scaling duckling ends in `.rs.<n>`, that of the writer in `.rw`: a read-write
+# token would otherwise go unnoticed. Undocumented; used by MotherDuck's own MCP server
+# (github.com/motherduckdb/mcp-server-motherduck).
+IS_READ_SCALING = (
+    "SELECT regexp_matches(__md_duckling_id::VARCHAR, '\\.rs\\.\\d+$') "
+    "FROM __md_duckling_id() AS t(__md_duckling_id)"
+)
 # For ORDER BY x DESC LIMIT n, DuckDB 1.5.5 hands the postgres extension the filter "x IS NULL OR
 # <what the Top-N has so far>", and the extension keeps "x IS NULL" of it: rows are missing.
 _NO_TOP_N = "SET GLOBAL disabled_optimizers = 'top_n'"
@@ -50,54 +66,62 @@ class Plan:
     # Run when the writer has published, to pick the newest snapshot up.
     refresh: str | None = None
     check: str = "SELECT readonly FROM duckdb_databases() WHERE database_name = current_database()"
+    # Answered only if what is behind the instance answers.
+    probe: str = "SELECT 1"
 
 
-def open_plan(replica: Replica, *, time_zone: str, dialect: Dialect) -> Plan:
-    """Plan how to open *replica* so that it answers like an endpoint of this zone and dialect."""
+def open_plan(
+    replica: Replica, *, time_zone: str, dialect: Dialect, token: str = "", number: int = 0
+) -> Plan:
+    """Plan how to open *replica* so that it answers like an endpoint of this zone and dialect.
+
+    *token* and *number*, one that no other instance of this process has, are for MotherDuck.
+    """
     if replica.motherduck is not None:
-        return _motherduck(replica, time_zone)
+        return _motherduck(replica, time_zone, token, number)
     if replica.file is not None:
         return file_plan(replica, Path(replica.file), time_zone=time_zone, dialect=dialect)
     return _live_postgres(replica, time_zone, dialect)
 
 
-def motherduck_path(replica: Replica) -> str:
+def motherduck_path(replica: Replica, number: int) -> str:
     """The `md:` path of a replica. Values are read literally by the service, so `&`, `=` and `%`
-    are escaped; the token is not in it, since paths end up in error messages."""
+    are escaped; the token is not in it, since paths end up in error messages.
+
+    DuckDB gives the same instance to all who open the same path, in one configuration, for as
+    long as it is cached: with its *number* no path is opened twice, so a new token is heeded.
+    """
     parameters = {
+        "user": str(number),
         "session_name": replica.session_name,
         # Without it the catalog of every attached database is resolved at each open.
         "attach_mode": "single",
         # No local files, no extensions, no other databases.
         "saas_mode": "true",
         "access_mode": "read_only",
-        "dbinstance_inactivity_ttl": replica.inactivity_ttl,
+        # Nobody will open it again once it is closed.
+        "dbinstance_inactivity_ttl": replica.inactivity_ttl or "0s",
     }
     query = "&".join(f"{k}={quote(v, safe='')}" for k, v in parameters.items() if v is not None)
     return f"md:{quote(replica.motherduck or '', safe='')}?{query}"
 
 
-def _motherduck(replica: Replica, time_zone: str) -> Plan:
+def _motherduck(replica: Replica, time_zone: str, token: str, number: int) -> Plan:
     config = {
         **_COMMON,
         **_resources(replica),
-        "motherduck_token": replica.token or "",
+        "motherduck_token": token,
         "custom_user_agent": f"pgmd/{__version__}",
     }
     return Plan(
-        motherduck_path(replica),
+        motherduck_path(replica, number),
         config,
         setup=(f"SET GLOBAL TimeZone = {literal(time_zone)}",),
         lock_down=("SET lock_configuration = true",),
         reads_definitions=True,
-        refresh=f"REFRESH DATABASE {identifier(replica.motherduck)}"
-        if replica.motherduck
-        else "REFRESH DATABASES",
-        # The id of a read-scaling duckling ends in `.rs.<n>`, that of the writer in `.rw`: a
-        # read-write token would otherwise go unnoticed. Undocumented; used by MotherDuck's own
-        # MCP server (github.com/motherduckdb/mcp-server-motherduck).
-        check="SELECT regexp_matches(__md_duckling_id::VARCHAR, '\\.rs\\.\\d+$') "
-        "FROM __md_duckling_id() AS t(__md_duckling_id)",
+        refresh=refresh_statement(replica.motherduck),
+        check=IS_READ_SCALING,
+        probe=IS_READ_SCALING,
     )
 
 
@@ -118,7 +142,7 @@ def file_plan(
         alias = ALIAS
     return Plan(
         ":memory:",
-        {**_COMMON, **_NO_EXTENSIONS, **_resources(replica)},
+        {**_COMMON, **_SELF_CONTAINED, **_resources(replica)},
         setup=(
             *_session_defaults(time_zone, dialect),
             f"ATTACH {literal(str(path))} AS {identifier(alias)} (READ_ONLY)",
@@ -132,7 +156,7 @@ def file_plan(
 def _live_postgres(replica: Replica, time_zone: str, dialect: Dialect) -> Plan:
     return Plan(
         ":memory:",
-        {**_COMMON, **_NO_EXTENSIONS, **_resources(replica)},
+        {**_COMMON, **_SELF_CONTAINED, **_resources(replica)},
         needs_postgres=True,
         setup=(
             *_session_defaults(time_zone, dialect),
@@ -142,6 +166,7 @@ def _live_postgres(replica: Replica, time_zone: str, dialect: Dialect) -> Plan:
         ),
         lock_down=_LOCK_DOWN,
         live=True,
+        probe=f"SELECT * FROM postgres_query({literal(ALIAS)}, 'SELECT 1')",
     )
 
 
@@ -170,7 +195,7 @@ def copy_plan(replica: Replica, path: Path, *, time_zone: str) -> Plan:
     """Plan the instance that copies a Postgres database into the DuckDB file *path*."""
     return Plan(
         ":memory:",
-        {**_COMMON, **_NO_EXTENSIONS},
+        {**_COMMON, **_SELF_CONTAINED, "temp_directory": f"{path}.tmp"},
         needs_postgres=True,
         setup=(
             f"SET GLOBAL TimeZone = {literal(time_zone)}",
@@ -216,7 +241,14 @@ def database_of(file: str | Path) -> str:
 
 def published_as(replica: Replica) -> str | None:
     """The database whose snapshots a replica reads; None when it does not read any."""
+    if replica.wire is not None:
+        return replica.wire_database
     return database_of(replica.local) if replica.local is not None else replica.motherduck
+
+
+def refresh_statement(database: str | None) -> str:
+    """What makes a duckling pick the newest snapshot up."""
+    return f"REFRESH DATABASE {identifier(database)}" if database else "REFRESH DATABASES"
 
 
 def publish_statement(database: str | None) -> str:

@@ -13,8 +13,8 @@ from dataclasses import fields
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-from .config import Endpoint, Replica, Settings, named
-from .conninfo import require
+from .config import Database, Endpoint, Replica, Settings, named
+from .conninfo import motherduck_conninfo, require
 from .errors import ConfigurationError
 
 
@@ -68,6 +68,11 @@ _SETTINGS: dict[str, Any] = {
     "max_idle": _seconds,
     "connect_timeout": _number,
     "application_name": _text,
+    "endpoint_spill": _number,
+    "open_timeout": _seconds,
+    "replica_max_lifetime": _seconds,
+    "replica_min_size": _number,
+    "replica_max_idle": _seconds,
 }
 _POOL_SETTINGS = frozenset(f.name for f in fields(Endpoint)) - {
     "conninfo",
@@ -83,6 +88,10 @@ _REPLICA_SETTINGS = {
     "threads": "threads",
     "memory_limit": "memory_limit",
     "inactivity_ttl": "inactivity_ttl",
+    "open_timeout": "open_timeout",
+    "replica_max_lifetime": "max_lifetime",
+    "replica_min_size": "min_size",
+    "replica_max_idle": "max_idle",
 }
 _Split = Callable[[str], tuple[str, dict[str, Any]]]
 _Build = Callable[[str, dict[str, Any]], Settings]
@@ -229,12 +238,24 @@ def _split_postgres(url: str) -> tuple[str, dict[str, Any]]:
     return conninfo, _known(ours, "URL parameter")
 
 
-def _motherduck_settings(database: str, given: dict[str, Any]) -> Settings:
+def _motherduck_settings(databases: str, given: dict[str, Any]) -> Settings:
     require(
         "region" in given or "host" in given, "region: missing; add ?region=us-east-1 to the URL"
     )
-    for name in ("replica_mode", "tables", "refresh", "password"):
+    for name in ("tables", "refresh", "password"):
         require(name not in given, f"{name}: a motherduck:// URL does not take it")
+    names = databases.split(",")
+    if len(names) == 1:
+        one = _motherduck(databases, given)
+        return _settings(one.endpoint, one.replicas, given)
+    require(
+        all(names) and len(set(names)) == len(names),
+        "malformed URL: of several databases each has a name of its own",
+    )
+    return _settings(None, (), given, {name: _motherduck(name, given) for name in names})
+
+
+def _motherduck(database: str, given: dict[str, Any]) -> Database:
     endpoint = Endpoint.motherduck(
         database,
         region=given.get("region", ""),
@@ -245,17 +266,19 @@ def _motherduck_settings(database: str, given: dict[str, Any]) -> Settings:
     )
     token = given.get("read_scaling_token")
     count = given.get("replicas", 4 if token else 0)
-    session = given.get("session_name")
+    session = given.get("session_name") or "pgmd"
+    options = _replica_settings(given)
+    mode = options.pop("mode", "duckdb")
+    require(mode in ("duckdb", "wire"), f"replica_mode={mode!r}: 'duckdb' or 'wire'")
+    source: dict[str, Any] = {"motherduck": database}
+    if mode == "wire":
+        region, host = given.get("region", ""), given.get("host")
+        source = {"wire": motherduck_conninfo(database, region=region, host=host)}
     replicas = tuple(
-        Replica(
-            motherduck=database,
-            token=token,
-            session_name=f"{session}-{n}" if session else f"pgmd-{n}",
-            **_replica_settings(given),
-        )
+        Replica(**source, token=token, session_name=f"{session}-{n}", **options)
         for n in range(1, _count(count) + 1)
     )
-    return _settings(endpoint, replicas, given)
+    return Database(endpoint, replicas)
 
 
 def _postgres_settings(conninfo: str, given: dict[str, Any]) -> Settings:
@@ -290,12 +313,19 @@ _SCHEMES: dict[str, tuple[_Split, _Build]] = {
 }
 
 
-def _settings(endpoint: Endpoint, replicas: tuple[Replica, ...], given: dict[str, Any]) -> Settings:
+def _settings(
+    endpoint: Endpoint | None,
+    replicas: tuple[Replica, ...],
+    given: dict[str, Any],
+    databases: Mapping[str, Database] | None = None,
+) -> Settings:
     return Settings(
         endpoint,
         named(replicas),
         consistency=given.get("consistency", "session"),
         max_staleness=given.get("max_staleness"),
+        endpoint_spill=given.get("endpoint_spill"),
+        databases=databases or {},
     )
 
 

@@ -26,10 +26,11 @@ DUCKDB = {
     "local/backend", "local/conversation", "local/database", "local/server", "local/values",
 }  # fmt: skip
 PSYCOPG = {
-    "errors", "config", "conninfo", "outcome", "query", "result", "shape", "sql/params", "parity/load",
+    "errors", "config", "conninfo", "wire", "outcome", "query", "result", "shape", "sql/params", "parity/load",
     "parity/arrow", "parity/dump", "parity/errors", "parity/texts", "parity/types",
     "local/backend", "local/conversation", "local/copying", "local/server", "local/values",
     "_async/endpoint", "_async/engine", "_async/session", "_async/runner", "_async/blocks", "_async/stream",
+    "_async/keeper", "_async/replicas", "_sync/keeper", "_sync/replicas",
     "_sync/endpoint", "_sync/engine", "_sync/session", "_sync/runner", "_sync/blocks", "_sync/stream",
 }  # fmt: skip
 # Each may import what stands before it, and its own package.
@@ -38,12 +39,13 @@ ORDER = [
     {"conninfo", "sql"},
     {"config"},
     {"urls", "parity", "pooling", "sources"},
-    {"routing", "outcome", "query", "rows"},
+    {"routing", "outcome", "query", "rows", "progress"},
     {"result", "duck"},
+    {"wire"},
     {"shape"},
     {"knowledge"},
     {"local"},
-    {"serving"},
+    {"serving", "members"},
     {"runtime"},
     {"_async", "_sync"},
     {"__init__"},

@@ -197,9 +197,14 @@ async def _check(connection: AsyncPooled) -> None:
     if now() - connection.rested_since > _CHECK_AFTER:
         await AsyncConnectionPool.check_connection(connection)
         return
-    # Nothing is expected on a resting connection: something to read is the server's farewell.
-    if _has_news(connection.pgconn.socket):
+    if has_gone(connection):
         await AsyncConnectionPool.check_connection(connection)
+
+
+def has_gone(connection: AsyncPooled) -> bool:
+    """Whether the server has ended a connection that rests, as far as the socket tells."""
+    # Nothing is expected on it: something to read is the server's farewell.
+    return connection.closed or _has_news(connection.pgconn.socket)
 
 
 def _has_news(socket: int) -> bool:

@@ -7,7 +7,9 @@ import datetime as dt
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Literal, Self, overload
 from zoneinfo import ZoneInfo
 
@@ -16,17 +18,27 @@ from psycopg import AsyncCursor
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
-from ..config import Consistency, Endpoint, Replica, Settings, check_consistency, named
+from ..clock import now
+from ..config import (
+    Consistency,
+    Database,
+    Endpoint,
+    Replica,
+    Settings,
+    check_consistency,
+    named,
+)
 from ..duck import DuckError
 from ..errors import NotSupportedError, ParityError, UsageError
 from ..knowledge import Knowledge
+from ..members import Member, moves_on
 from ..parity import Inexact, dump, from_endpoint, is_untyped, is_write_refusal
 from ..profile import Dialect, Profile
 from ..query import Params, Request
 from ..redact import Redactor
 from ..result import Column
 from ..routing.decision import Decision, Reason, Route
-from ..routing.freshness import Bookmark, WriteLog
+from ..routing.freshness import Bookmark, Freshness, WriteLog
 from ..routing.router import Site
 from ..runtime import aio as runtime
 from ..shape import (
@@ -42,9 +54,11 @@ from ..shape import (
 from ..sources import publish_statement, published_as
 from ..sql import Statement, analyse
 from ..urls import from_url
+from .across import AsyncAcross
 from .endpoint import AsyncEndpointPool, AsyncPooled
-from .replicas import AsyncReplicaSet, Member
+from .replicas import AsyncReplicaSet
 from .session import AsyncSession
+from .slots import AsyncSlots
 
 Other = TypeVar("Other")
 
@@ -68,21 +82,66 @@ class AsyncEngine:
         *,
         consistency: Consistency = "session",
         max_staleness: float | None = None,
+        endpoint_spill: int | None = None,
+        databases: Mapping[str, Database] | None = None,
     ) -> None:
-        self.settings = Settings(endpoint, named(tuple(replicas)), consistency, max_staleness)
+        """With *databases*, by name, `session(database=)` chooses one of these and `across()` many;
+        the endpoint and replicas, if any, are then of a database without a name.
+
+        *endpoint_spill* is how many reads at once may run on the endpoint because no replica
+        serves, by default half of its connections; more wait, and get PoolTimeout."""
+        self._make(
+            Settings(
+                endpoint,
+                named(tuple(replicas)),
+                consistency,
+                max_staleness,
+                endpoint_spill,
+                databases or {},
+            )
+        )
+
+    @classmethod
+    def of(cls, settings: Settings, database: str = "") -> Self:
+        """An engine with these settings, for all databases or for the one of this name."""
+        engine = cls.__new__(cls)
+        engine._make(settings, database)
+        return engine
+
+    def _make(self, settings: Settings, database: str = "") -> None:
+        endpoint = settings.endpoint
+        self.settings = settings
+        self.database = database
+        self._databases = {
+            name: AsyncEngine.of(
+                replace(settings, endpoint=each.endpoint, replicas=each.replicas, databases={}),
+                name,
+            )
+            for name, each in settings.databases.items()
+        }
         self.redact = Redactor(self.settings.secrets)
         self.log = WriteLog(runtime.Guard())
         self.endpoint = AsyncEndpointPool(endpoint, self.redact) if endpoint is not None else None
         self.replicas = AsyncReplicaSet(
             self.settings.replicas,
             self.redact,
+            self._survey,
             timeout=endpoint.timeout if endpoint is not None else 30.0,
             max_waiting=endpoint.max_waiting if endpoint is not None else 0,
+            has_endpoint=endpoint is not None,
         )
         self._state: Literal["new", "open", "closed"] = "new"
         self._pid = 0
         self._routed: Counter[tuple[Route, Reason]] = Counter()
         self._counting = runtime.Guard()
+        self._surveying = runtime.Guard()
+        self._spilling: AsyncSlots[str] = AsyncSlots(
+            _nothing,
+            timeout=endpoint.timeout if endpoint is not None else 30.0,
+            max_waiting=0,
+            what="replica serves, and no place on the endpoint in its stead",
+            advice="see stats() and the log of pgmd.replica, raise endpoint_spill",
+        )
         self._learned: Knowledge | None = None
         self._tickers: list[runtime.Ticker] = []
         self._rounds_begun = 0
@@ -91,17 +150,19 @@ class AsyncEngine:
     # --------------------------------------------------------------------------- life cycle
 
     async def open(self) -> None:
-        """Connect. Does nothing when open already.
+        """Connect: return when the endpoint answers and one replica is open, or none could be.
 
-        Raises psycopg.OperationalError when the endpoint cannot be reached or refuses, and
-        `ReplicaError` when there is no endpoint and no replica opens. Replicas that cannot be
-        opened beside an endpoint are logged and counted in `stats()`; the endpoint then serves.
+        Does nothing when open already. Raises psycopg.OperationalError when the endpoint cannot be
+        reached or refuses, and `ReplicaError` when there is no endpoint and no replica opens.
+        Replicas that cannot be opened beside an endpoint are logged, counted in `stats()` and tried
+        again in the background; the endpoint then serves. `wait()` waits for all of them.
         """
         if self._state == "open":
             return
         if self._state == "closed":
             raise UsageError("the engine is closed; make a new one")
         self._publishing = runtime.Lock()
+        self._spilling.add("endpoint", self.settings.spill)
         try:
             await self._open()
         except BaseException:
@@ -111,16 +172,25 @@ class AsyncEngine:
         self._state = "open"
 
     async def _open(self) -> None:
+        for result in await runtime.run_all(e.open for e in self._databases.values()):
+            if isinstance(result, BaseException):
+                raise result
         if self.endpoint is not None:
             await self.endpoint.open()
         self._profile = self.endpoint.profile if self.endpoint is not None else _ALONE
         self._time_zone = _zone(self._profile.time_zone)
+        since = now()
         # There is a snapshot to open then, and it is as new as the engine.
         await self._take_snapshots([r for r in self.settings.replicas if r.local is not None])
-        await self.replicas.open(time_zone=self._profile.time_zone, dialect=self._profile.dialect)
-        if self.endpoint is None and not self.replicas.members:
-            raise self.replicas.none_opened()
         self._survey()
+        await self.replicas.open(
+            time_zone=self._profile.time_zone,
+            dialect=self._profile.dialect,
+            published=Freshness(0, since if self.endpoint is not None else None),
+        )
+        replicas_only = self.endpoint is None and self.settings.replicas
+        if replicas_only and not self.replicas.members:
+            raise self.replicas.none_opened()
         self._start_tickers()
 
     def _start_tickers(self) -> None:
@@ -128,10 +198,27 @@ class AsyncEngine:
         every = [replica.refresh for replica in replicas if replica.refresh is not None]
         if every:
             self._tickers.append(runtime.Ticker(min(every), self.publish, self._tick_failed))
-        if any(member.moves_on for member in self.replicas.members):
+        if any(moves_on(replica) for replica in replicas):
             self._tickers.append(
                 runtime.Ticker(_REREAD_EVERY, self.schema_changed, self._tick_failed)
             )
+
+    async def wait(self, timeout: float = 30.0) -> None:
+        """Wait until every replica is open. Raises `PoolTimeout` after *timeout* seconds, or when
+        some could not be opened, with the reasons; they are tried again all the same."""
+        self.check_open()
+        for engine in (self, *self._databases.values()):
+            await engine.replicas.wait(timeout)
+
+    async def recycle(self) -> None:
+        """Replace every replica by a new instance, one after the other.
+
+        What runs on an old one ends there; no statement fails or waits for it. Raises
+        `ReplicaError` when one cannot be opened anew: it and those after it serve on as they are.
+        """
+        self.check_open()
+        for engine in (self, *self._databases.values()):
+            await engine.replicas.recycle()
 
     async def close(self) -> None:
         """Close all connections. Callers that wait get PoolClosed, sessions a UsageError."""
@@ -146,6 +233,8 @@ class AsyncEngine:
         await self.replicas.close()
         if self.endpoint is not None:
             await self.endpoint.close()
+        for engine in self._databases.values():
+            await engine.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -170,6 +259,7 @@ class AsyncEngine:
     def session(
         self,
         *,
+        database: str | None = None,
         user: str | None = None,
         after: Bookmark | str | None = None,
         consistency: Consistency | None = None,
@@ -180,6 +270,7 @@ class AsyncEngine:
     def session(
         self,
         *,
+        database: str | None = None,
         user: str | None = None,
         after: Bookmark | str | None = None,
         consistency: Consistency | None = None,
@@ -190,32 +281,65 @@ class AsyncEngine:
     def session(
         self,
         *,
+        database: str | None = None,
         user: str | None = None,
         after: Bookmark | str | None = None,
         consistency: Consistency | None = None,
         max_staleness: float | None = None,
         row_factory: BaseRowFactory[Any] | None = None,
     ) -> AsyncSession[Any]:
-        """A new session. It continues from the bookmark *after*, of this engine or another.
+        """A new session, in the *database* of this name where there are several.
 
+        It continues from the bookmark *after*, of this engine or another.
         Sessions of one *user* prefer one replica, as long as it is free and fresh enough.
 
         *consistency* and *max_staleness* (seconds) are the engine's unless given. Raises
         `ConfigurationError` for a level that does not exist, ValueError for what is no bookmark.
         """
         self.check_open()
+        engine = self if database is None else self._in(database)
+        if engine.endpoint is None and not engine.settings.replicas:
+            raise UsageError(f"database: say which of {', '.join(self._databases)}")
         level = consistency or self.settings.consistency
         bound = self.settings.max_staleness if max_staleness is None else max_staleness
         check_consistency(level, bound)
         bookmark = Bookmark.parse(after) if isinstance(after, str) else after
         return AsyncSession(
-            self,
+            engine,
             user=user,
-            seen=self.log.floor(bookmark),
+            seen=engine.log.floor(bookmark),
             consistency=level,
             max_staleness=bound,
             row_factory=row_factory,
         )
+
+    def across(
+        self,
+        databases: Iterable[str] | None = None,
+        *,
+        user: str | None = None,
+        consistency: Consistency | None = None,
+        max_staleness: float | None = None,
+    ) -> AsyncAcross:
+        """The databases of these names, or all that have one: `across().execute(...)` runs the
+        same statement in each. Raises `UsageError` for a name that is not known."""
+        self.check_open()
+        names = self._databases if databases is None else databases
+        return AsyncAcross(
+            [
+                self._in(name).session(
+                    user=user, consistency=consistency, max_staleness=max_staleness
+                )
+                for name in names
+            ]
+        )
+
+    def _in(self, database: str) -> AsyncEngine:
+        found = self._databases.get(database)
+        if found is None:
+            known = ", ".join(self._databases) or "this engine has one, without a name"
+            raise UsageError(f"database={database!r}: not known; {known}")
+        return found
 
     async def publish(self) -> None:
         """Make all writes that are acknowledged by now visible to every replica.
@@ -225,6 +349,8 @@ class AsyncEngine:
         pgmd cannot move on, `ReplicaError` or psycopg's errors when a step fails.
         """
         self.check_open()
+        for engine in self._databases.values():
+            await engine.publish()
         self.replicas.check_publishable()
         # A round that runs already may have begun before the writes that are meant.
         wanted = self._rounds_begun + 1
@@ -235,9 +361,9 @@ class AsyncEngine:
                 self._rounds_done = self._rounds_begun
 
     async def _publish(self) -> None:
-        position = self.log.settled
+        published = Freshness(self.log.settled, now())
         await self._take_snapshots(self.settings.replicas)
-        await self.replicas.publish(position)
+        await self.replicas.publish(published)
         self._knowledge.shapes.forget_columns()
         self._survey()
 
@@ -251,15 +377,18 @@ class AsyncEngine:
             finally:
                 await self.endpoint.give_back(connection)
 
-    def stats(self) -> dict[str, dict[str, int]]:
-        """Counters: `endpoint` and `replicas` as psycopg_pool names them, `routed` by reason."""
+    def stats(self) -> dict[str, Any]:
+        """Counters: `endpoint` and `replicas` as psycopg_pool names them, `routed` by reason; and
+        those of each of several `databases`."""
         with self._counting:
             counted = list(self._routed.items())
+        each = {name: engine.stats() for name, engine in self._databases.items()}
         routed = {f"{route.value}: {reason.name}": number for (route, reason), number in counted}
         return {
             "endpoint": self.endpoint.stats() if self.endpoint is not None else {},
             "replicas": self.replicas.stats(),
             "routed": routed,
+            **({"databases": each} if each else {}),
         }
 
     def __repr__(self) -> str:
@@ -280,6 +409,10 @@ class AsyncEngine:
     @property
     def members(self) -> list[Member]:
         return self.replicas.members
+
+    @property
+    def serving(self) -> list[Member]:
+        return self.replicas.serving
 
     @staticmethod
     def analyse(text: str) -> Statement:
@@ -411,6 +544,15 @@ class AsyncEngine:
         """The error that PostgreSQL would have given, where the endpoint does not tell."""
         return error if self.dialect is Dialect.POSTGRES else from_endpoint(error, text=text)
 
+    @asynccontextmanager
+    async def spilling(self) -> AsyncIterator[None]:
+        """While a read runs on the endpoint because no replica serves. Raises PoolTimeout."""
+        slot = await self._spilling.lend(lambda _: True)
+        try:
+            yield
+        finally:
+            self._spilling.give_back(slot)
+
     async def lend(self) -> AsyncPooled:
         assert self.endpoint is not None
         return await self.endpoint.lend()
@@ -432,14 +574,20 @@ class AsyncEngine:
 
     def _survey(self) -> None:
         """Take stock of what routing depends on; if it changed, what was decided is void."""
+        with self._surveying:
+            self._take_stock()
+
+    def _take_stock(self) -> None:
         members = self.replicas.members
+        if not members and self._learned is not None:
+            # They will be back, with what is known of them.
+            return
         # Replicas of one database have equal catalogues: keep each once.
         catalogues = {m.catalogue for m in members if m.catalogue is not None}
         definitions = {m.definitions for m in members if m.definitions is not None}
         site = Site(
             has_endpoint=self.endpoint is not None,
             has_replicas=bool(self.settings.replicas),
-            replicas_open=bool(members),
             dialect=self._profile.dialect,
             catalogues=tuple(catalogues),
             definitions=tuple(definitions),
@@ -471,6 +619,10 @@ def _setback(error: Exception) -> tuple[Reason, str, bool]:
 _ALONE = Profile("duckdb", "", "UTC")
 
 
+def _nothing(_: str) -> None:
+    """Nobody's place has nothing to close."""
+
+
 def _zone(name: str) -> dt.tzinfo:
     # psycopg has its own object for UTC, see parity of time stamps.
     return dt.UTC if name == "UTC" else ZoneInfo(name)
@@ -482,15 +634,11 @@ async def connect_async(
     """Make an engine from a URL, keywords and environment variables, and open it.
 
     `postgresql://user@host/db` with `replicas=2` reads any Postgres through DuckDB;
-    `motherduck://database?region=us-east-1` takes its tokens from the environment. Without a URL,
-    PGMD_ENDPOINT has it. Raises `ConfigurationError`, or what `open()` raises.
+    `motherduck://database?region=us-east-1` takes its tokens from the environment, and
+    `motherduck://one,two?region=us-east-1` names several databases. Without a URL, PGMD_ENDPOINT
+    has it. Raises `ConfigurationError`, or what `open()` raises.
     """
     read = from_url(url, settings, environ)
-    engine = AsyncEngine(
-        read.endpoint,
-        read.replicas,
-        consistency=read.consistency,
-        max_staleness=read.max_staleness,
-    )
+    engine = AsyncEngine.of(read)
     await engine.open()
     return engine

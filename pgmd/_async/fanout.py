@@ -1,60 +1,619 @@
-"""Many statements side by side, each in a session of its own."""
+"""Many statements side by side: each worker has a session of its own."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
-from ..query import Query
+from ..duck import Run
+from ..errors import (
+    ConfigurationError,
+    FanOutError,
+    Outcome,
+    ParityError,
+    PoolClosed,
+    StatementTimeout,
+    UsageError,
+)
+from ..pooling import Slot
+from ..progress import bar_for, check_bar
+from ..query import Query, Request
 from ..result import Result
+from ..rows import schema_of
 from ..runtime import aio as runtime
+from .blocks import Block
 
 if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow as pa
+
+    from .replicas import Member
     from .session import AsyncSession
 
+Errors = Literal["raise", "collect"]
+# A statement and the session that it is for. It runs in a fork of that.
+Pair: TypeAlias = "tuple[AsyncSession[Any], Query]"
 
-async def fan_out(
-    session: AsyncSession[Any], queries: Iterable[Query], concurrency: int
-) -> AsyncIterator[Result[Any]]:
-    """Yield results in order with at most *concurrency* statements begun and not yet yielded.
 
-    Whatever ends the loop, statements that still run are stopped first.
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a fan-out runs, see `session.map()`. Raises `UsageError`, or `ConfigurationError`."""
+
+    concurrency: int = 8
+    ordered: bool = True
+    timeout: float | None = None
+    query_timeout: float | None = None
+    errors: Errors = "raise"
+    progress: bool = False
+    distinct: bool = False
+    # How many statements there are, if that is known.
+    total: int | None = None
+    # Which equal statements it knows: all, or those in its window.
+    remembers: bool = False
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise UsageError(f"concurrency={self.concurrency}: must be at least 1")
+        for name in ("timeout", "query_timeout"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds > 0:
+                raise UsageError(f"{name}={seconds}: must be a number of seconds above 0")
+        if self.errors not in ("raise", "collect"):
+            raise UsageError(f"errors={self.errors!r}: expected 'raise' or 'collect'")
+        if self.progress:
+            check_bar()
+
+    @property
+    def window(self) -> int:
+        """How many statements may be begun with their results not yet taken."""
+        return 2 * self.concurrency
+
+
+class AsyncFanOut(AsyncIterator[Result[Any]]):
+    """The results of many statements, one by one; nothing runs before the first is asked for.
+
+    Closing it, leaving its block and dropping it half-read stop what still runs; under asyncio a
+    loop that may be left early wants the block. Not for sharing between threads or tasks.
     """
-    jobs = runtime.Jobs(concurrency)
-    window: deque[tuple[runtime.Job[Result[Any]], AsyncSession[Any]]] = deque()
+
+    def __init__(self, results: AsyncIterator[tuple[int, Result[Any]]]) -> None:
+        self._results: Any = results
+
+    def __aiter__(self) -> Self:
+        return self
+
+    if runtime.ASYNC:
+
+        async def __anext__(self) -> Result[Any]:
+            _, result = await anext(self._results)
+            return result  # type: ignore[no-any-return]
+
+    else:
+
+        def __next__(self) -> Result[Any]:
+            _, result = next(self._results)
+            return result  # type: ignore[no-any-return]
+
+    async def gather(self) -> list[Result[Any]]:
+        """All results that were not taken yet; with `FanOutError`, they are in its `results`."""
+        found: dict[int, Result[Any]] = {}
+        try:
+            async for index, result in self._results:
+                found[index] = result
+        except FanOutError as error:
+            error.results = found
+            raise
+        return list(found.values())
+
+    async def arrow(self) -> pa.Table:
+        """The rows of all results that were not taken yet, in one pyarrow Table.
+
+        It has the results' own batches; without any statement it has no columns. Raises what
+        iterating raises, `ConfigurationError` without pyarrow, and `ParityError` for results
+        whose columns differ.
+        """
+        nothing = schema_of((), "UTC").empty_table()
+        async with self:
+            tables = [result.arrow() async for result in self]
+        return _concatenated(tables) if tables else nothing
+
+    async def pl(self) -> polars.DataFrame:
+        """As `arrow()`, in a polars DataFrame. Raises ConfigurationError without polars."""
+        try:
+            import polars
+        except ImportError:
+            raise ConfigurationError("pl() needs polars: pip install polars") from None
+        return polars.DataFrame(await self.arrow())
+
+    async def df(self) -> pandas.DataFrame:
+        """As `arrow()`, in a pandas DataFrame, as pyarrow makes it."""
+        return (await self.arrow()).to_pandas()
+
+    async def aclose(self) -> None:
+        """Stop what still runs, and wait until it has stopped and its cursors are back."""
+        await self._results.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _concatenated(tables: list[pa.Table]) -> pa.Table:
+    import pyarrow as pa
+
     try:
-        for query in queries:
-            if len(window) == concurrency:
-                yield await _next(jobs, session, window)
-            fork = session.fork()
-            work = partial(fork.run, query.sql, query.params, query.row_factory)
-            window.append((jobs.start(work, getattr(fork, "cancel", _nothing)), fork))
-        while window:
-            yield await _next(jobs, session, window)
-    finally:
-        await jobs.close()
-        for _, fork in window:
-            await _leave(session, fork)
+        # A numeric without a precision has another one in every result.
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ParityError(f"the results have not the same columns: {error}") from None
 
 
-async def _next(
-    jobs: runtime.Jobs,
-    session: AsyncSession[Any],
-    window: deque[tuple[runtime.Job[Result[Any]], AsyncSession[Any]]],
-) -> Result[Any]:
-    job, fork = window[0]
-    result = await jobs.result(job)
-    window.popleft()
-    await _leave(session, fork)
-    return result
+# -------------------------------------------------------------------------- whom a worker runs as
 
 
-async def _leave(session: AsyncSession[Any], fork: AsyncSession[Any]) -> None:
-    await fork.close()
-    session.join(fork)
+class Lane:
+    """One worker's session, kept for as long as statements leave it as they found it."""
+
+    def __init__(self) -> None:
+        self._home: AsyncSession[Any] | None = None
+        self._fork: AsyncSession[Any] | None = None
+        # The last statement failed or was stopped.
+        self.spoiled = False
+
+    async def at(self, session: AsyncSession[Any]) -> AsyncSession[Any]:
+        """A session that is set as *session* is, and has seen what that has seen."""
+        fork = self._fork
+        if fork is None or self._home is not session or _has_changed(fork, session):
+            await self.leave()
+            fork = self._fork = session.fork()
+            self._home = session
+        fork.join(session)
+        return fork
+
+    async def leave(self) -> None:
+        """End the worker's session."""
+        fork, self._fork = self._fork, None
+        if fork is not None:
+            await fork.close()
+
+    def cancel(self) -> None:
+        """Stop what runs; for threads only, as a task can be cancelled as it is."""
+        if self._fork is not None:
+            getattr(self._fork, "cancel", _nothing)()
+
+
+def _has_changed(fork: AsyncSession[Any], session: AsyncSession[Any]) -> bool:
+    ours, theirs = fork._runner, session._runner
+    return ours.block is not None or ours.ledger is not theirs.ledger
 
 
 def _nothing() -> None:
     pass
+
+
+class Crew:
+    """Says in what the workers of a fan-out run."""
+
+    def open(self) -> None:
+        """The fan-out begins. Raises `UsageError` if it may not."""
+
+    def lane(self) -> Lane | None:
+        """What one more worker runs in; None if there cannot be one more."""
+        return Lane()
+
+    def close(self) -> None:
+        """All workers have ended."""
+
+
+class SnapshotCrew(Crew):
+    """Workers in an open snapshot: on what the snapshot holds, and where the data of its replica
+    never change, on free cursors of that too. Meanwhile the session is in use."""
+
+    def __init__(self, session: AsyncSession[Any], block: Block) -> None:
+        self._session = session
+        self._block = block
+        self._lanes = 0
+
+    def open(self) -> None:
+        if self._session._runner.block is not self._block:
+            raise UsageError("the snapshot() of this fan-out is over")
+        self._session._claim()
+
+    def lane(self) -> Lane | None:
+        slot = self._block.slot
+        self._lanes += 1
+        if self._lanes == 1:
+            return _SnapshotLane(self._session, Block(self._block.connection, slot, True), None)  # noqa: FBT003
+        if slot is None or not _never_changes(slot.replica):
+            return None
+        borrowed = _free_cursor(self._session, slot.replica)
+        if borrowed is None:
+            return None
+        return _SnapshotLane(self._session, Block(slot=borrowed, is_snapshot=True), borrowed)
+
+    def close(self) -> None:
+        self._session._busy.release()
+
+
+class _SnapshotLane(Lane):
+    """A worker on the snapshot's own cursor or connection, or on a *borrowed* cursor."""
+
+    def __init__(
+        self, session: AsyncSession[Any], block: Block, borrowed: Slot[Member] | None
+    ) -> None:
+        super().__init__()
+        self._session = session
+        self._block = block
+        self._borrowed = borrowed
+
+    async def at(self, session: AsyncSession[Any]) -> AsyncSession[Any]:
+        fork = self._fork
+        if fork is None:
+            await self._begin()
+            fork = self._fork = session.fork()
+            fork._runner.block = self._block
+        await self._mend()
+        return fork
+
+    async def _begin(self) -> None:
+        slot, self._borrowed = self._borrowed, None
+        if slot is not None:
+            # It gives the cursor back itself when it fails.
+            await self._session._engine.replicas.begin(slot, self._session._runner.ledger.replay)
+            self._borrowed = slot
+
+    async def _mend(self) -> None:
+        """DuckDB runs nothing more in a transaction in which a statement has failed."""
+        slot, spoiled = self._block.slot, self.spoiled
+        self.spoiled = False
+        if spoiled and slot is not None and _never_changes(slot.replica):
+            replicas = self._session._engine.replicas
+            await replicas.command(slot, Run(), "ROLLBACK")
+            await replicas.command(slot, Run(), "BEGIN TRANSACTION READ ONLY")
+
+    async def leave(self) -> None:
+        fork, self._fork = self._fork, None
+        slot, self._borrowed = self._borrowed, None
+        if fork is not None:
+            # The block is not the fork's to end.
+            fork._runner.block = None
+            await fork.close()
+        if slot is None:
+            await self._mend()
+        elif fork is None:
+            self._session._engine.replicas.give_back(slot)
+        else:
+            await self._session._engine.replicas.end(slot)
+
+
+def _never_changes(member: Member) -> bool:
+    """Whether all cursors of a replica see the same for as long as it is open."""
+    settings = member.settings
+    return settings.file is not None or settings.local is not None or settings.mode == "snapshot"
+
+
+def _free_cursor(session: AsyncSession[Any], member: Member) -> Slot[Member] | None:
+    try:
+        return session._engine.replicas._slots.take(lambda other: other is member)
+    except PoolClosed:
+        return None
+
+
+# -------------------------------------------------------------------------------------- running
+
+
+@dataclass(slots=True, eq=False)
+class _Statement:
+    """One statement of a fan-out. One with an `origin` does not run, but ends as that ends."""
+
+    index: int
+    session: AsyncSession[Any]
+    query: Query
+    key: Hashable = None
+    origin: _Statement | None = None
+    twins: list[_Statement] = field(default_factory=list)
+    # The session that it runs in, once it has begun.
+    fork: AsyncSession[Any] | None = None
+    ended: bool = False
+    result: Result[Any] | None = None
+    error: Exception | None = None
+
+
+def fan_out(pairs: Iterable[Pair], options: Options, crew: Crew | None = None) -> AsyncFanOut:
+    """Run each statement of *pairs* in a fork of its session."""
+    return AsyncFanOut(_results(iter(pairs), options, crew or Crew()))
+
+
+async def _results(
+    pairs: Iterator[Pair], options: Options, crew: Crew
+) -> AsyncIterator[tuple[int, Result[Any]]]:
+    """Yield each result with the number of its statement, counted from 0."""
+    crew.open()
+    work = None
+    try:
+        work = _Work(pairs, options, crew)
+        while (taken := await work.next()) is not None:
+            yield taken
+    finally:
+        try:
+            if work is not None:
+                await work.close()
+        finally:
+            crew.close()
+
+
+class _Work:
+    """A fan-out under way. The consumer reads the source and hands statements to the workers."""
+
+    def __init__(self, pairs: Iterator[Pair], options: Options, crew: Crew) -> None:
+        self._source: Iterator[Pair] | None = pairs
+        self._options = options
+        self._crew = crew
+        self._bar = bar_for(options.total) if options.progress else None
+        self._numbers = count()
+        self._open: dict[int, _Statement] = {}
+        # In the order in which they are to be taken.
+        self._line: deque[_Statement] = deque()
+        self._known: dict[Hashable, _Statement] = {}
+        self._failures: list[tuple[int, Exception]] = []
+        self._failure: BaseException | None = None
+        self._todo: runtime.Channel[_Statement | None] = runtime.Channel()
+        self._done: runtime.Channel[_Statement | BaseException] = runtime.Channel()
+        self._lanes: list[Lane] = []
+        self._is_full = False
+        self._halted = False
+        self._jobs = runtime.Jobs(options.concurrency)
+        seconds = options.query_timeout
+        self._watchdog = runtime.Watchdog(seconds) if seconds is not None else None
+        self._alarm = None
+        if options.timeout is not None:
+            self._alarm = runtime.Alarm(options.timeout, self._time_is_up)
+
+    # ------------------------------------------------------------------------- for the consumer
+
+    async def next(self) -> tuple[int, Result[Any]] | None:
+        """Wait for the next result; None after the last. Raises what ends the fan-out."""
+        while True:
+            self._feed()
+            while self._line and self._line[0].ended:
+                taken = self._take(self._line.popleft())
+                if taken is not None:
+                    return taken
+                self._feed()
+            if self._failure is not None:
+                raise self._failure from self._collected()
+            if not self._open:
+                break
+            self._note(await self._done.get())
+        if collected := self._collected():
+            raise collected
+        return None
+
+    def _feed(self) -> None:
+        """Hand statements out, as far as there is room and until a result is there."""
+        while self._source is not None and not self._halted:
+            if len(self._open) >= self._options.window:
+                return
+            pair = next(self._source, None)
+            if pair is None:
+                self._source = None
+                self._dismiss()
+                return
+            self._admit(*pair)
+            while not self._done.empty():
+                self._note(self._done.get_nowait())
+            if self._line and self._line[0].ended:
+                return
+
+    def _admit(self, session: AsyncSession[Any], query: Query) -> None:
+        statement = _Statement(next(self._numbers), session, query)
+        self._open[statement.index] = statement
+        if self._options.ordered:
+            self._line.append(statement)
+        if self._options.distinct and self._is_twin(statement):
+            return
+        if len(self._lanes) < self._options.concurrency and not self._is_full:
+            self._hire()
+        self._todo.put(statement)
+
+    def _hire(self) -> None:
+        lane = self._crew.lane()
+        if lane is None:
+            self._is_full = True
+        else:
+            self._lanes.append(lane)
+            self._jobs.start(partial(self._work, lane), lane.cancel)
+
+    def _is_twin(self, statement: _Statement) -> bool:
+        key = statement.key = _identity(statement)
+        if key is None:
+            return False
+        known = self._known.get(key)
+        self._known[key] = statement
+        if known is None:
+            return False
+        origin = statement.origin = known.origin or known
+        if origin.ended:
+            self._end(statement)
+        else:
+            origin.twins.append(statement)
+        return True
+
+    def _note(self, news: _Statement | BaseException) -> None:
+        """A worker has done a statement, or something ends the fan-out."""
+        if isinstance(news, _Statement):
+            for statement in (news, *news.twins):
+                self._end(statement)
+            if news.error is not None and self._options.errors == "raise":
+                self._fail(news.error)
+        else:
+            self._fail(self._overdue() if isinstance(news, runtime.Overdue) else news)
+
+    def _end(self, statement: _Statement) -> None:
+        statement.ended = True
+        if not self._options.ordered:
+            self._line.append(statement)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error
+            self._halt()
+
+    def _take(self, statement: _Statement) -> tuple[int, Result[Any]] | None:
+        """What the consumer gets of a statement that has ended; None if that is no result."""
+        del self._open[statement.index]
+        if not self._options.remembers and self._known.get(statement.key) is statement:
+            del self._known[statement.key]
+        origin = statement.origin or statement
+        _join(origin)
+        if self._bar is not None:
+            self._bar.update()
+        if origin.error is not None:
+            if self._options.errors == "collect":
+                self._failures.append((statement.index, origin.error))
+            return None
+        assert origin.result is not None
+        result = origin.result.copy() if self._options.distinct else origin.result
+        return statement.index, result
+
+    def _collected(self) -> FanOutError | None:
+        if not self._failures:
+            return None
+        failures = sorted(self._failures, key=lambda failure: failure[0])
+        errors = [error for _, error in failures]
+        return FanOutError("some statements of the fan-out failed", errors, failures)
+
+    # ------------------------------------------------------------------------------- the workers
+
+    async def _work(self, lane: Lane) -> None:
+        try:
+            while (statement := await self._todo.get()) is not None and not self._halted:
+                await self._execute(lane, statement)
+                self._done.put(statement)
+        except BaseException as error:
+            # The consumer must not wait for it for ever.
+            self._done.put(error)
+            raise
+
+    async def _execute(self, lane: Lane, statement: _Statement) -> None:
+        query = statement.query
+        try:
+            fork = statement.fork = await lane.at(statement.session)
+            if self._watchdog is None:
+                statement.result = await fork.run(query.sql, query.params, query.row_factory)
+            else:
+                work = partial(fork.run, query.sql, query.params, query.row_factory)
+                statement.result = await self._watchdog.run(work, lane.cancel)
+        except runtime.Overdue as error:
+            lane.spoiled = True
+            statement.error = _too_long(statement, self._options)
+            statement.error.__cause__ = error.__cause__
+        except Exception as error:  # noqa: BLE001 - the consumer raises it
+            lane.spoiled = True
+            statement.error = error
+        except BaseException:
+            lane.spoiled = True
+            raise
+
+    # ------------------------------------------------------------------------------------ ending
+
+    def _time_is_up(self) -> None:
+        self._done.put(runtime.Overdue())
+        self._halt()
+
+    def _overdue(self) -> StatementTimeout:
+        stopped = [s for s in self._open.values() if s.fork is not None and not s.ended]
+        outcome = Outcome.NOT_APPLIED if all(map(_is_read, stopped)) else Outcome.UNKNOWN
+        seconds = self._options.timeout
+        return StatementTimeout(
+            f"timeout={seconds}: not all statements ended in these seconds", outcome
+        )
+
+    def _dismiss(self) -> None:
+        """No more work: who waits for some may go."""
+        for _ in self._lanes:
+            self._todo.put(None)
+
+    def _halt(self) -> None:
+        """Stop what runs, without waiting for its end."""
+        self._halted = True
+        self._dismiss()
+        self._jobs.cancel()
+
+    async def close(self) -> None:
+        """Stop what still runs and wait for its end; the sessions have then seen what it has."""
+        for clock in (self._alarm, self._watchdog):
+            if clock is not None:
+                clock.close()
+        self._halted = True
+        self._dismiss()
+        try:
+            await self._jobs.close()
+        finally:
+            for statement in self._open.values():
+                _join(statement)
+            if self._bar is not None:
+                self._bar.close()
+            await _leave(self._lanes)
+
+
+def _join(statement: _Statement) -> None:
+    if statement.fork is not None:
+        statement.session.join(statement.fork)
+
+
+async def _leave(lanes: list[Lane]) -> None:
+    """End the sessions of all workers, whatever becomes of one."""
+    kept: BaseException | None = None
+    for lane in lanes:
+        try:
+            await lane.leave()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            kept = error
+    if kept is not None:
+        raise kept
+
+
+def _too_long(statement: _Statement, options: Options) -> StatementTimeout:
+    seconds, number = options.query_timeout, statement.index
+    outcome = Outcome.NOT_APPLIED if _is_read(statement) else Outcome.UNKNOWN
+    return StatementTimeout(
+        f"query_timeout={seconds}: statement {number} took longer than these seconds", outcome
+    )
+
+
+def _is_read(statement: _Statement) -> bool:
+    query = statement.query
+    text = Request.read(query.sql, query.params, None).text
+    return statement.session._engine.resolved(text).is_read
+
+
+def _identity(statement: _Statement) -> Hashable:
+    """What equal statements have in common; None for one that cannot be compared."""
+    query = statement.query
+    if not isinstance(query.sql, str | bytes):
+        return None
+    params = query.params
+    values: Hashable = None
+    if isinstance(params, Mapping):
+        values = frozenset((name, *_exactly(value)) for name, value in params.items())
+    elif params is not None:
+        values = tuple(map(_exactly, params))
+    key = (id(statement.session), type(query.sql), query.sql, values, id(query.row_factory))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _exactly(value: Any) -> tuple[Any, ...]:
+    """A value that equals only its like: 1 is not True, 0.0 not -0.0, 1.0 not 1.00."""
+    return (type(value), value) if type(value) in (str, bytes) else (type(value), value, str(value))

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import psycopg
+from psycopg import AsyncCursor
 from psycopg.rows import tuple_row
 
 from ..clock import now
 from ..config import Consistency
 from ..duck import DuckError, Interrupted, NotOneStatement, Run
 from ..errors import ParityError, RoutingError
+from ..members import Member
 from ..outcome import annotate
 from ..parity import Inexact, from_duckdb
 from ..pooling import Slot
@@ -33,7 +35,8 @@ from ..shape import Done, NotBound, NotDescribed, status_of_read, texts_of, unco
 from ..sql import Statement
 from .blocks import Block
 from .endpoint import AsyncPooled
-from .replicas import Member, interrupt
+from .replicas import interrupt, is_wired, wired
+from .slots import NoneLeft
 from .stream import STREAMED, AsyncStream, endpoint_parts, replica_parts, taken
 
 if TYPE_CHECKING:
@@ -108,28 +111,9 @@ class AsyncRunner:
         try:
             cursor = await connection.execute(request.query, request.params)
             executed = True
-            # A cursor without a result set has no row number.
-            with unquoted_json():
-                rows = await cursor.fetchall() if cursor.rownumber is not None else None
             if statement.pins:
                 self._note(statement, block, connection)
-            done = Done(rows, cursor.rowcount, cursor.statusmessage)
-            if rows is not None and not statement.is_read:
-                done = uncounted(statement, rows, cursor)
-            if done.rows and engine.dialect is Dialect.DUCKDB and statement.is_query:
-                columns = cursor.description or ()
-                read = await engine.read_texts(connection, request, columns, done.rows)
-                done = done._replace(rows=read)
-            result: Result[Any] = Result(
-                None if done.rows is None else ListRows(done.rows, texts_of(cursor)),
-                cursor,
-                decision,
-                seconds=now() - began,
-                rowcount=done.rowcount,
-                statusmessage=done.statusmessage,
-                zone=engine.zone,
-                row_factory=request.row_factory,
-            )
+            result = await self._fetched(connection, cursor, request, decision, began)
         except psycopg.Error as error:
             self._raise(
                 error,
@@ -154,6 +138,37 @@ class AsyncRunner:
             await self._schema_changed(block)
         engine.count(decision)
         return result
+
+    async def _fetched(
+        self,
+        connection: AsyncPooled,
+        cursor: AsyncCursor[tuple[Any, ...]],
+        request: Request,
+        decision: Decision,
+        began: float,
+    ) -> Result[Any]:
+        """The result of what has run over a connection. Raises psycopg's errors, ParityError."""
+        engine, statement = self._engine, self._engine.analyse(request.text)
+        # A cursor without a result set has no row number.
+        with unquoted_json():
+            rows = await cursor.fetchall() if cursor.rownumber is not None else None
+        done = Done(rows, cursor.rowcount, cursor.statusmessage)
+        if rows is not None and not statement.is_read:
+            done = uncounted(statement, rows, cursor)
+        if done.rows and engine.dialect is Dialect.DUCKDB and statement.is_query:
+            columns = cursor.description or ()
+            read = await engine.read_texts(connection, request, columns, done.rows)
+            done = done._replace(rows=read)
+        return Result(
+            None if done.rows is None else ListRows(done.rows, texts_of(cursor)),
+            cursor,
+            decision,
+            seconds=now() - began,
+            rowcount=done.rowcount,
+            statusmessage=done.statusmessage,
+            zone=engine.zone,
+            row_factory=request.row_factory,
+        )
 
     async def _connection(self) -> AsyncPooled:
         """The session's own connection; else a lent one, which a fork makes like its session's."""
@@ -207,7 +222,8 @@ class AsyncRunner:
         """A test whether a replica has seen what this session must see."""
         needed = required(self.needs.consistency, self.seen, self._engine.log.started)
         bound, moment = self.needs.max_staleness, now()
-        return lambda member: member.freshness.serves(needed, bound, moment)
+        serves = self._engine.replicas.serves
+        return lambda member: serves(member) and member.freshness.serves(needed, bound, moment)
 
     async def on_replica(
         self, request: Request, decision: Decision, asked: Route | None
@@ -217,11 +233,13 @@ class AsyncRunner:
         slot: Slot[Member] | None = None
         run, began = Run(), now()
         try:
-            values = await engine.bind(request)
-            shape = await engine.shape(request)
             slot = await self._borrow()
             if slot is None:
-                return self._elsewhere(request, Decision(Route.ENDPOINT, Reason.STALE), asked)
+                return self._elsewhere(request, self._not_served(), asked)
+            if is_wired(slot):
+                return await self._over_wire(slot, request, decision, asked)
+            values = await engine.bind(request)
+            shape = await engine.shape(request)
             self.running = (slot, run)
             found = slot.replica.freshness
             loaded = await engine.replicas.execute(
@@ -235,11 +253,13 @@ class AsyncRunner:
         except Interrupted as error:
             raise from_duckdb(error, engine.redact) from error
         except (Inexact, NotBound, NotDescribed, NotOneStatement, DuckError) as error:
+            _report(slot, error)
             return self._elsewhere(request, engine.setback(request.text, error), asked, error)
         finally:
             self.running = None
             if slot is not None:
                 self._return(slot)
+        slot.replica.report(None)
         done = self._answered(slot, decision, found)
         return Result(
             loaded.rows,
@@ -251,6 +271,50 @@ class AsyncRunner:
             zone=engine.zone,
             row_factory=request.row_factory,
         )
+
+    async def _over_wire(
+        self, slot: Slot[Member], request: Request, decision: Decision, asked: Route | None
+    ) -> Result[Any] | Decision:
+        """Run a read on a replica that is reached by a connection."""
+        began, found = now(), slot.replica.freshness
+        try:
+            connection = await self._wired(slot)
+            cursor = await connection.execute(request.query, request.params)
+            result = await self._fetched(connection, cursor, request, decision, began)
+        except ParityError:
+            raise
+        except psycopg.Error as error:
+            return self._unwired(slot, request, asked, error)
+        except BaseException:
+            # Cancelled: psycopg has stopped the statement, but who knows in time.
+            _break(slot)
+            raise
+        slot.replica.report(None)
+        return result.decided(self._answered(slot, decision, found))
+
+    async def _wired(self, slot: Slot[Member]) -> AsyncPooled:
+        """The connection of a slot, with what the session has set."""
+        connection = self.running = await wired(slot)
+        for setting in () if self.block is not None else self.ledger.replay:
+            _break(slot)  # for everybody else
+            await connection.execute(setting)
+        return connection
+
+    def _unwired(
+        self, slot: Slot[Member], request: Request, asked: Route | None, error: psycopg.Error
+    ) -> Decision:
+        """What a connection's error means: a read that failed there may run on the endpoint."""
+        known = self._engine.explained(error, request.text)
+        if isinstance(known, psycopg.errors.QueryCanceled):
+            raise known from error
+        slot.replica.report(error)
+        if slot.cursor is not None and slot.cursor.connection.broken:
+            _break(slot)
+        decision = self._engine.setback(request.text, error)
+        try:
+            return self._elsewhere(request, decision, asked, error)
+        except RoutingError:
+            raise known from error
 
     def _answered(self, slot: Slot[Member], decision: Decision, found: Freshness) -> Decision:
         """Note what a replica has shown, which was as fresh as *found* before."""
@@ -270,6 +334,10 @@ class AsyncRunner:
         """Run a read and hand its rows on as they come."""
         if decision.route is Route.REPLICA:
             slot, run = await self._borrow(), Run()
+            if slot is not None and is_wired(slot):
+                async with self._stream_wire(slot, request, decision) as stream:
+                    yield stream
+                return
             try:
                 opened = await self._open_on_replica(slot, run, request, decision, asked)
                 if isinstance(opened, AsyncStream):
@@ -278,8 +346,13 @@ class AsyncRunner:
                 decision = opened
             finally:
                 self._end_stream(slot)
-        async with self._stream_endpoint(request, decision) as stream:
-            yield stream
+        if decision.is_spill:
+            self._engine.replicas.want()
+            async with self._engine.spilling(), self._stream_endpoint(request, decision) as stream:
+                yield stream
+        else:
+            async with self._stream_endpoint(request, decision) as stream:
+                yield stream
 
     async def _open_on_replica(
         self,
@@ -292,7 +365,7 @@ class AsyncRunner:
         """Begin to read from a replica, or say why the endpoint must."""
         engine = self._engine
         if slot is None:
-            return self._elsewhere(request, Decision(Route.ENDPOINT, Reason.STALE), asked)
+            return self._elsewhere(request, self._not_served(), asked)
         found = slot.replica.freshness
         before = () if self.block is not None else self.ledger.replay
         self.running = (slot, run)
@@ -306,18 +379,36 @@ class AsyncRunner:
         except Interrupted as error:
             raise from_duckdb(error, engine.redact) from error
         except (Inexact, NotBound, NotDescribed, NotOneStatement, DuckError) as error:
+            _report(slot, error)
             return self._elsewhere(request, engine.setback(request.text, error), asked, error)
+        slot.replica.report(None)
         done = self._answered(slot, decision, found)
         parts = replica_parts(engine, slot, run, first, load)
         return AsyncStream(parts, first.columns, done, request.row_factory)
+
+    @asynccontextmanager
+    async def _stream_wire(
+        self, slot: Slot[Member], request: Request, decision: Decision
+    ) -> AsyncIterator[AsyncStream[Any]]:
+        found = slot.replica.freshness
+        try:
+            connection = await self._wired(slot)
+            done = self._answered(slot, decision, found)
+            async with self._stream_over(connection, request, done) as stream:
+                yield stream
+        except psycopg.Error as error:
+            slot.replica.report(error)
+            self._raise(error, request.text, is_read=True)
+        finally:
+            self._end_stream(slot)
 
     def _end_stream(self, slot: Slot[Member] | None) -> None:
         self.running = None
         if slot is None:
             return
-        if slot.cursor is not None and self.block is None:
+        if self.block is None:
             # What was not read of its result would stay in memory.
-            slot.cursor.broken = True
+            _break(slot)
         self._return(slot)
 
     @asynccontextmanager
@@ -329,20 +420,9 @@ class AsyncRunner:
         assert connection is not None
         self.running = connection
         try:
-            cursor = connection.cursor(row_factory=tuple_row)
-            rows: Any = cursor.stream(request.query, request.params, size=STREAMED)
-            try:
-                first = await taken(rows)
-                if not first:
-                    # psycopg drops what a stream without rows says of its columns.
-                    cursor = await connection.execute(request.query, request.params)
-                    first = await cursor.fetchall()
-                columns = [Column.of(column) for column in cursor.description or ()]
-                engine.count(decision)
-                parts = endpoint_parts(engine, request, columns, first, rows)
-                yield AsyncStream(parts, columns, decision, request.row_factory)
-            finally:
-                await rows.aclose()
+            self._engine.count(decision)
+            async with self._stream_over(connection, request, decision) as stream:
+                yield stream
         except psycopg.Error as error:
             self._raise(error, request.text, is_read=True, lost=connection.broken)
         finally:
@@ -352,16 +432,48 @@ class AsyncRunner:
             if block is None and connection is not self.kept:
                 await engine.give_back(connection)
 
+    @asynccontextmanager
+    async def _stream_over(
+        self, connection: AsyncPooled, request: Request, decision: Decision
+    ) -> AsyncIterator[AsyncStream[Any]]:
+        cursor = connection.cursor(row_factory=tuple_row)
+        rows: Any = cursor.stream(request.query, request.params, size=STREAMED)
+        try:
+            first = await taken(rows)
+            if not first:
+                # psycopg drops what a stream without rows says of its columns.
+                cursor = await connection.execute(request.query, request.params)
+                first = await cursor.fetchall()
+            columns = [Column.of(column) for column in cursor.description or ()]
+            parts = endpoint_parts(self._engine, request, columns, first, rows)
+            yield AsyncStream(parts, columns, decision, request.row_factory)
+        finally:
+            await rows.aclose()
+
     async def _borrow(self) -> Slot[Member] | None:
         """A cursor of a replica that is fresh enough; None when there is no such replica."""
         if self.block is not None:
             return self.block.slot
-        accepts = self.accepts()
-        fresh = [member for member in self._engine.members if accepts(member)]
+        accepts, replicas = self.accepts(), self._engine.replicas
+        fresh = [member for member in replicas.members if accepts(member)]
         if not fresh:
+            replicas.want()
+            if replicas.members or self._engine.endpoint is not None:
+                return None
+        preferred = (
+            rendezvous(self.needs.user, fresh) if fresh and self.needs.user is not None else None
+        )
+        try:
+            return await replicas.lend(accepts, preferred)
+        except NoneLeft:
             return None
-        preferred = rendezvous(self.needs.user, fresh) if self.needs.user is not None else None
-        return await self._engine.replicas.lend(accepts, preferred)
+
+    def _not_served(self) -> Decision:
+        """Why no replica was found: none serves, or none is fresh enough."""
+        replicas = self._engine.replicas
+        if replicas.serving:
+            return Decision(Route.ENDPOINT, Reason.STALE)
+        return Decision(Route.ENDPOINT, Reason.REPLICAS_DOWN, replicas.trouble)
 
     def _return(self, slot: Slot[Member]) -> None:
         if self.block is None:
@@ -414,7 +526,9 @@ class AsyncRunner:
             await engine.schema_changed()
 
     async def open_snapshot(self) -> Block:
-        slot = await self._borrow() if self._engine.members else None
+        slot = await self._borrow() if self._engine.settings.replicas else None
+        if slot is None and self._engine.endpoint is None:
+            raise refusal(self._not_served())
         if slot is None:
             return await self._open_endpoint_snapshot()
         await self._engine.replicas.begin(slot, self.ledger.replay)
@@ -466,6 +580,17 @@ class AsyncRunner:
                 block.ended_well = True
             finally:
                 await self.end(block)
+
+
+def _break(slot: Slot[Member]) -> None:
+    """Its cursor is for nobody else."""
+    if slot.cursor is not None:
+        slot.cursor.broken = True
+
+
+def _report(slot: Slot[Member] | None, error: Exception) -> None:
+    if slot is not None and isinstance(error, DuckError):
+        slot.replica.report(error)
 
 
 def refusal(decision: Decision) -> RoutingError:

@@ -11,12 +11,12 @@ from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
 from ..errors import UsageError
+from ..members import Member
 from ..pooling import Slot
 from ..query import Params, Sql
 from ..result import Result
 from ..routing.decision import Route
 from .endpoint import Pooled
-from .replicas import Member
 
 if TYPE_CHECKING:
     from .session import Session

@@ -193,9 +193,14 @@ def _check(connection: Pooled) -> None:
     if now() - connection.rested_since > _CHECK_AFTER:
         ConnectionPool.check_connection(connection)
         return
-    # Nothing is expected on a resting connection: something to read is the server's farewell.
-    if _has_news(connection.pgconn.socket):
+    if has_gone(connection):
         ConnectionPool.check_connection(connection)
+
+
+def has_gone(connection: Pooled) -> bool:
+    """Whether the server has ended a connection that rests, as far as the socket tells."""
+    # Nothing is expected on it: something to read is the server's farewell.
+    return connection.closed or _has_news(connection.pgconn.socket)
 
 
 def _has_news(socket: int) -> bool:

@@ -8,7 +8,9 @@ import datetime as dt
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal, Self, overload
 from zoneinfo import ZoneInfo
 
@@ -17,17 +19,27 @@ from psycopg import Cursor
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
-from ..config import Consistency, Endpoint, Replica, Settings, check_consistency, named
+from ..clock import now
+from ..config import (
+    Consistency,
+    Database,
+    Endpoint,
+    Replica,
+    Settings,
+    check_consistency,
+    named,
+)
 from ..duck import DuckError
 from ..errors import NotSupportedError, ParityError, UsageError
 from ..knowledge import Knowledge
+from ..members import Member, moves_on
 from ..parity import Inexact, dump, from_endpoint, is_untyped, is_write_refusal
 from ..profile import Dialect, Profile
 from ..query import Params, Request
 from ..redact import Redactor
 from ..result import Column
 from ..routing.decision import Decision, Reason, Route
-from ..routing.freshness import Bookmark, WriteLog
+from ..routing.freshness import Bookmark, Freshness, WriteLog
 from ..routing.router import Site
 from ..runtime import threads as runtime
 from ..shape import (
@@ -43,9 +55,11 @@ from ..shape import (
 from ..sources import publish_statement, published_as
 from ..sql import Statement, analyse
 from ..urls import from_url
+from .across import Across
 from .endpoint import EndpointPool, Pooled
-from .replicas import Member, ReplicaSet
+from .replicas import ReplicaSet
 from .session import Session
+from .slots import Slots
 
 Other = TypeVar("Other")
 
@@ -69,21 +83,66 @@ class Engine:
         *,
         consistency: Consistency = "session",
         max_staleness: float | None = None,
+        endpoint_spill: int | None = None,
+        databases: Mapping[str, Database] | None = None,
     ) -> None:
-        self.settings = Settings(endpoint, named(tuple(replicas)), consistency, max_staleness)
+        """With *databases*, by name, `session(database=)` chooses one of these and `across()` many;
+        the endpoint and replicas, if any, are then of a database without a name.
+
+        *endpoint_spill* is how many reads at once may run on the endpoint because no replica
+        serves, by default half of its connections; more wait, and get PoolTimeout."""
+        self._make(
+            Settings(
+                endpoint,
+                named(tuple(replicas)),
+                consistency,
+                max_staleness,
+                endpoint_spill,
+                databases or {},
+            )
+        )
+
+    @classmethod
+    def of(cls, settings: Settings, database: str = "") -> Self:
+        """An engine with these settings, for all databases or for the one of this name."""
+        engine = cls.__new__(cls)
+        engine._make(settings, database)
+        return engine
+
+    def _make(self, settings: Settings, database: str = "") -> None:
+        endpoint = settings.endpoint
+        self.settings = settings
+        self.database = database
+        self._databases = {
+            name: Engine.of(
+                replace(settings, endpoint=each.endpoint, replicas=each.replicas, databases={}),
+                name,
+            )
+            for name, each in settings.databases.items()
+        }
         self.redact = Redactor(self.settings.secrets)
         self.log = WriteLog(runtime.Guard())
         self.endpoint = EndpointPool(endpoint, self.redact) if endpoint is not None else None
         self.replicas = ReplicaSet(
             self.settings.replicas,
             self.redact,
+            self._survey,
             timeout=endpoint.timeout if endpoint is not None else 30.0,
             max_waiting=endpoint.max_waiting if endpoint is not None else 0,
+            has_endpoint=endpoint is not None,
         )
         self._state: Literal["new", "open", "closed"] = "new"
         self._pid = 0
         self._routed: Counter[tuple[Route, Reason]] = Counter()
         self._counting = runtime.Guard()
+        self._surveying = runtime.Guard()
+        self._spilling: Slots[str] = Slots(
+            _nothing,
+            timeout=endpoint.timeout if endpoint is not None else 30.0,
+            max_waiting=0,
+            what="replica serves, and no place on the endpoint in its stead",
+            advice="see stats() and the log of pgmd.replica, raise endpoint_spill",
+        )
         self._learned: Knowledge | None = None
         self._tickers: list[runtime.Ticker] = []
         self._rounds_begun = 0
@@ -92,17 +151,19 @@ class Engine:
     # --------------------------------------------------------------------------- life cycle
 
     def open(self) -> None:
-        """Connect. Does nothing when open already.
+        """Connect: return when the endpoint answers and one replica is open, or none could be.
 
-        Raises psycopg.OperationalError when the endpoint cannot be reached or refuses, and
-        `ReplicaError` when there is no endpoint and no replica opens. Replicas that cannot be
-        opened beside an endpoint are logged and counted in `stats()`; the endpoint then serves.
+        Does nothing when open already. Raises psycopg.OperationalError when the endpoint cannot be
+        reached or refuses, and `ReplicaError` when there is no endpoint and no replica opens.
+        Replicas that cannot be opened beside an endpoint are logged, counted in `stats()` and tried
+        again in the background; the endpoint then serves. `wait()` waits for all of them.
         """
         if self._state == "open":
             return
         if self._state == "closed":
             raise UsageError("the engine is closed; make a new one")
         self._publishing = runtime.Lock()
+        self._spilling.add("endpoint", self.settings.spill)
         try:
             self._open()
         except BaseException:
@@ -112,16 +173,25 @@ class Engine:
         self._state = "open"
 
     def _open(self) -> None:
+        for result in runtime.run_all(e.open for e in self._databases.values()):
+            if isinstance(result, BaseException):
+                raise result
         if self.endpoint is not None:
             self.endpoint.open()
         self._profile = self.endpoint.profile if self.endpoint is not None else _ALONE
         self._time_zone = _zone(self._profile.time_zone)
+        since = now()
         # There is a snapshot to open then, and it is as new as the engine.
         self._take_snapshots([r for r in self.settings.replicas if r.local is not None])
-        self.replicas.open(time_zone=self._profile.time_zone, dialect=self._profile.dialect)
-        if self.endpoint is None and not self.replicas.members:
-            raise self.replicas.none_opened()
         self._survey()
+        self.replicas.open(
+            time_zone=self._profile.time_zone,
+            dialect=self._profile.dialect,
+            published=Freshness(0, since if self.endpoint is not None else None),
+        )
+        replicas_only = self.endpoint is None and self.settings.replicas
+        if replicas_only and not self.replicas.members:
+            raise self.replicas.none_opened()
         self._start_tickers()
 
     def _start_tickers(self) -> None:
@@ -129,10 +199,27 @@ class Engine:
         every = [replica.refresh for replica in replicas if replica.refresh is not None]
         if every:
             self._tickers.append(runtime.Ticker(min(every), self.publish, self._tick_failed))
-        if any(member.moves_on for member in self.replicas.members):
+        if any(moves_on(replica) for replica in replicas):
             self._tickers.append(
                 runtime.Ticker(_REREAD_EVERY, self.schema_changed, self._tick_failed)
             )
+
+    def wait(self, timeout: float = 30.0) -> None:
+        """Wait until every replica is open. Raises `PoolTimeout` after *timeout* seconds, or when
+        some could not be opened, with the reasons; they are tried again all the same."""
+        self.check_open()
+        for engine in (self, *self._databases.values()):
+            engine.replicas.wait(timeout)
+
+    def recycle(self) -> None:
+        """Replace every replica by a new instance, one after the other.
+
+        What runs on an old one ends there; no statement fails or waits for it. Raises
+        `ReplicaError` when one cannot be opened anew: it and those after it serve on as they are.
+        """
+        self.check_open()
+        for engine in (self, *self._databases.values()):
+            engine.replicas.recycle()
 
     def close(self) -> None:
         """Close all connections. Callers that wait get PoolClosed, sessions a UsageError."""
@@ -147,6 +234,8 @@ class Engine:
         self.replicas.close()
         if self.endpoint is not None:
             self.endpoint.close()
+        for engine in self._databases.values():
+            engine.close()
 
     def __enter__(self) -> Self:
         self.open()
@@ -171,6 +260,7 @@ class Engine:
     def session(
         self,
         *,
+        database: str | None = None,
         user: str | None = None,
         after: Bookmark | str | None = None,
         consistency: Consistency | None = None,
@@ -181,6 +271,7 @@ class Engine:
     def session(
         self,
         *,
+        database: str | None = None,
         user: str | None = None,
         after: Bookmark | str | None = None,
         consistency: Consistency | None = None,
@@ -191,32 +282,65 @@ class Engine:
     def session(
         self,
         *,
+        database: str | None = None,
         user: str | None = None,
         after: Bookmark | str | None = None,
         consistency: Consistency | None = None,
         max_staleness: float | None = None,
         row_factory: BaseRowFactory[Any] | None = None,
     ) -> Session[Any]:
-        """A new session. It continues from the bookmark *after*, of this engine or another.
+        """A new session, in the *database* of this name where there are several.
 
+        It continues from the bookmark *after*, of this engine or another.
         Sessions of one *user* prefer one replica, as long as it is free and fresh enough.
 
         *consistency* and *max_staleness* (seconds) are the engine's unless given. Raises
         `ConfigurationError` for a level that does not exist, ValueError for what is no bookmark.
         """
         self.check_open()
+        engine = self if database is None else self._in(database)
+        if engine.endpoint is None and not engine.settings.replicas:
+            raise UsageError(f"database: say which of {', '.join(self._databases)}")
         level = consistency or self.settings.consistency
         bound = self.settings.max_staleness if max_staleness is None else max_staleness
         check_consistency(level, bound)
         bookmark = Bookmark.parse(after) if isinstance(after, str) else after
         return Session(
-            self,
+            engine,
             user=user,
-            seen=self.log.floor(bookmark),
+            seen=engine.log.floor(bookmark),
             consistency=level,
             max_staleness=bound,
             row_factory=row_factory,
         )
+
+    def across(
+        self,
+        databases: Iterable[str] | None = None,
+        *,
+        user: str | None = None,
+        consistency: Consistency | None = None,
+        max_staleness: float | None = None,
+    ) -> Across:
+        """The databases of these names, or all that have one: `across().execute(...)` runs the
+        same statement in each. Raises `UsageError` for a name that is not known."""
+        self.check_open()
+        names = self._databases if databases is None else databases
+        return Across(
+            [
+                self._in(name).session(
+                    user=user, consistency=consistency, max_staleness=max_staleness
+                )
+                for name in names
+            ]
+        )
+
+    def _in(self, database: str) -> Engine:
+        found = self._databases.get(database)
+        if found is None:
+            known = ", ".join(self._databases) or "this engine has one, without a name"
+            raise UsageError(f"database={database!r}: not known; {known}")
+        return found
 
     def publish(self) -> None:
         """Make all writes that are acknowledged by now visible to every replica.
@@ -226,6 +350,8 @@ class Engine:
         pgmd cannot move on, `ReplicaError` or psycopg's errors when a step fails.
         """
         self.check_open()
+        for engine in self._databases.values():
+            engine.publish()
         self.replicas.check_publishable()
         # A round that runs already may have begun before the writes that are meant.
         wanted = self._rounds_begun + 1
@@ -236,9 +362,9 @@ class Engine:
                 self._rounds_done = self._rounds_begun
 
     def _publish(self) -> None:
-        position = self.log.settled
+        published = Freshness(self.log.settled, now())
         self._take_snapshots(self.settings.replicas)
-        self.replicas.publish(position)
+        self.replicas.publish(published)
         self._knowledge.shapes.forget_columns()
         self._survey()
 
@@ -252,15 +378,18 @@ class Engine:
             finally:
                 self.endpoint.give_back(connection)
 
-    def stats(self) -> dict[str, dict[str, int]]:
-        """Counters: `endpoint` and `replicas` as psycopg_pool names them, `routed` by reason."""
+    def stats(self) -> dict[str, Any]:
+        """Counters: `endpoint` and `replicas` as psycopg_pool names them, `routed` by reason; and
+        those of each of several `databases`."""
         with self._counting:
             counted = list(self._routed.items())
+        each = {name: engine.stats() for name, engine in self._databases.items()}
         routed = {f"{route.value}: {reason.name}": number for (route, reason), number in counted}
         return {
             "endpoint": self.endpoint.stats() if self.endpoint is not None else {},
             "replicas": self.replicas.stats(),
             "routed": routed,
+            **({"databases": each} if each else {}),
         }
 
     def __repr__(self) -> str:
@@ -281,6 +410,10 @@ class Engine:
     @property
     def members(self) -> list[Member]:
         return self.replicas.members
+
+    @property
+    def serving(self) -> list[Member]:
+        return self.replicas.serving
 
     @staticmethod
     def analyse(text: str) -> Statement:
@@ -412,6 +545,15 @@ class Engine:
         """The error that PostgreSQL would have given, where the endpoint does not tell."""
         return error if self.dialect is Dialect.POSTGRES else from_endpoint(error, text=text)
 
+    @contextmanager
+    def spilling(self) -> Iterator[None]:
+        """While a read runs on the endpoint because no replica serves. Raises PoolTimeout."""
+        slot = self._spilling.lend(lambda _: True)
+        try:
+            yield
+        finally:
+            self._spilling.give_back(slot)
+
     def lend(self) -> Pooled:
         assert self.endpoint is not None
         return self.endpoint.lend()
@@ -433,14 +575,20 @@ class Engine:
 
     def _survey(self) -> None:
         """Take stock of what routing depends on; if it changed, what was decided is void."""
+        with self._surveying:
+            self._take_stock()
+
+    def _take_stock(self) -> None:
         members = self.replicas.members
+        if not members and self._learned is not None:
+            # They will be back, with what is known of them.
+            return
         # Replicas of one database have equal catalogues: keep each once.
         catalogues = {m.catalogue for m in members if m.catalogue is not None}
         definitions = {m.definitions for m in members if m.definitions is not None}
         site = Site(
             has_endpoint=self.endpoint is not None,
             has_replicas=bool(self.settings.replicas),
-            replicas_open=bool(members),
             dialect=self._profile.dialect,
             catalogues=tuple(catalogues),
             definitions=tuple(definitions),
@@ -472,6 +620,10 @@ def _setback(error: Exception) -> tuple[Reason, str, bool]:
 _ALONE = Profile("duckdb", "", "UTC")
 
 
+def _nothing(_: str) -> None:
+    """Nobody's place has nothing to close."""
+
+
 def _zone(name: str) -> dt.tzinfo:
     # psycopg has its own object for UTC, see parity of time stamps.
     return dt.UTC if name == "UTC" else ZoneInfo(name)
@@ -483,15 +635,11 @@ def connect(
     """Make an engine from a URL, keywords and environment variables, and open it.
 
     `postgresql://user@host/db` with `replicas=2` reads any Postgres through DuckDB;
-    `motherduck://database?region=us-east-1` takes its tokens from the environment. Without a URL,
-    PGMD_ENDPOINT has it. Raises `ConfigurationError`, or what `open()` raises.
+    `motherduck://database?region=us-east-1` takes its tokens from the environment, and
+    `motherduck://one,two?region=us-east-1` names several databases. Without a URL, PGMD_ENDPOINT
+    has it. Raises `ConfigurationError`, or what `open()` raises.
     """
     read = from_url(url, settings, environ)
-    engine = Engine(
-        read.endpoint,
-        read.replicas,
-        consistency=read.consistency,
-        max_staleness=read.max_staleness,
-    )
+    engine = Engine.of(read)
     engine.open()
     return engine

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import psycopg
+from psycopg import Cursor
 from psycopg.rows import tuple_row
 
 from ..clock import now
 from ..config import Consistency
 from ..duck import DuckError, Interrupted, NotOneStatement, Run
 from ..errors import ParityError, RoutingError
+from ..members import Member
 from ..outcome import annotate
 from ..parity import Inexact, from_duckdb
 from ..pooling import Slot
@@ -34,7 +36,8 @@ from ..shape import Done, NotBound, NotDescribed, status_of_read, texts_of, unco
 from ..sql import Statement
 from .blocks import Block
 from .endpoint import Pooled
-from .replicas import Member, interrupt
+from .replicas import interrupt, is_wired, wired
+from .slots import NoneLeft
 from .stream import STREAMED, Stream, endpoint_parts, replica_parts, taken
 
 if TYPE_CHECKING:
@@ -107,28 +110,9 @@ class Runner:
         try:
             cursor = connection.execute(request.query, request.params)
             executed = True
-            # A cursor without a result set has no row number.
-            with unquoted_json():
-                rows = cursor.fetchall() if cursor.rownumber is not None else None
             if statement.pins:
                 self._note(statement, block, connection)
-            done = Done(rows, cursor.rowcount, cursor.statusmessage)
-            if rows is not None and not statement.is_read:
-                done = uncounted(statement, rows, cursor)
-            if done.rows and engine.dialect is Dialect.DUCKDB and statement.is_query:
-                columns = cursor.description or ()
-                read = engine.read_texts(connection, request, columns, done.rows)
-                done = done._replace(rows=read)
-            result: Result[Any] = Result(
-                None if done.rows is None else ListRows(done.rows, texts_of(cursor)),
-                cursor,
-                decision,
-                seconds=now() - began,
-                rowcount=done.rowcount,
-                statusmessage=done.statusmessage,
-                zone=engine.zone,
-                row_factory=request.row_factory,
-            )
+            result = self._fetched(connection, cursor, request, decision, began)
         except psycopg.Error as error:
             self._raise(
                 error,
@@ -153,6 +137,37 @@ class Runner:
             self._schema_changed(block)
         engine.count(decision)
         return result
+
+    def _fetched(
+        self,
+        connection: Pooled,
+        cursor: Cursor[tuple[Any, ...]],
+        request: Request,
+        decision: Decision,
+        began: float,
+    ) -> Result[Any]:
+        """The result of what has run over a connection. Raises psycopg's errors, ParityError."""
+        engine, statement = self._engine, self._engine.analyse(request.text)
+        # A cursor without a result set has no row number.
+        with unquoted_json():
+            rows = cursor.fetchall() if cursor.rownumber is not None else None
+        done = Done(rows, cursor.rowcount, cursor.statusmessage)
+        if rows is not None and not statement.is_read:
+            done = uncounted(statement, rows, cursor)
+        if done.rows and engine.dialect is Dialect.DUCKDB and statement.is_query:
+            columns = cursor.description or ()
+            read = engine.read_texts(connection, request, columns, done.rows)
+            done = done._replace(rows=read)
+        return Result(
+            None if done.rows is None else ListRows(done.rows, texts_of(cursor)),
+            cursor,
+            decision,
+            seconds=now() - began,
+            rowcount=done.rowcount,
+            statusmessage=done.statusmessage,
+            zone=engine.zone,
+            row_factory=request.row_factory,
+        )
 
     def _connection(self) -> Pooled:
         """The session's own connection; else a lent one, which a fork makes like its session's."""
@@ -206,7 +221,8 @@ class Runner:
         """A test whether a replica has seen what this session must see."""
         needed = required(self.needs.consistency, self.seen, self._engine.log.started)
         bound, moment = self.needs.max_staleness, now()
-        return lambda member: member.freshness.serves(needed, bound, moment)
+        serves = self._engine.replicas.serves
+        return lambda member: serves(member) and member.freshness.serves(needed, bound, moment)
 
     def on_replica(
         self, request: Request, decision: Decision, asked: Route | None
@@ -216,11 +232,13 @@ class Runner:
         slot: Slot[Member] | None = None
         run, began = Run(), now()
         try:
-            values = engine.bind(request)
-            shape = engine.shape(request)
             slot = self._borrow()
             if slot is None:
-                return self._elsewhere(request, Decision(Route.ENDPOINT, Reason.STALE), asked)
+                return self._elsewhere(request, self._not_served(), asked)
+            if is_wired(slot):
+                return self._over_wire(slot, request, decision, asked)
+            values = engine.bind(request)
+            shape = engine.shape(request)
             self.running = (slot, run)
             found = slot.replica.freshness
             loaded = engine.replicas.execute(
@@ -234,11 +252,13 @@ class Runner:
         except Interrupted as error:
             raise from_duckdb(error, engine.redact) from error
         except (Inexact, NotBound, NotDescribed, NotOneStatement, DuckError) as error:
+            _report(slot, error)
             return self._elsewhere(request, engine.setback(request.text, error), asked, error)
         finally:
             self.running = None
             if slot is not None:
                 self._return(slot)
+        slot.replica.report(None)
         done = self._answered(slot, decision, found)
         return Result(
             loaded.rows,
@@ -250,6 +270,50 @@ class Runner:
             zone=engine.zone,
             row_factory=request.row_factory,
         )
+
+    def _over_wire(
+        self, slot: Slot[Member], request: Request, decision: Decision, asked: Route | None
+    ) -> Result[Any] | Decision:
+        """Run a read on a replica that is reached by a connection."""
+        began, found = now(), slot.replica.freshness
+        try:
+            connection = self._wired(slot)
+            cursor = connection.execute(request.query, request.params)
+            result = self._fetched(connection, cursor, request, decision, began)
+        except ParityError:
+            raise
+        except psycopg.Error as error:
+            return self._unwired(slot, request, asked, error)
+        except BaseException:
+            # Cancelled: psycopg has stopped the statement, but who knows in time.
+            _break(slot)
+            raise
+        slot.replica.report(None)
+        return result.decided(self._answered(slot, decision, found))
+
+    def _wired(self, slot: Slot[Member]) -> Pooled:
+        """The connection of a slot, with what the session has set."""
+        connection = self.running = wired(slot)
+        for setting in () if self.block is not None else self.ledger.replay:
+            _break(slot)  # for everybody else
+            connection.execute(setting)
+        return connection
+
+    def _unwired(
+        self, slot: Slot[Member], request: Request, asked: Route | None, error: psycopg.Error
+    ) -> Decision:
+        """What a connection's error means: a read that failed there may run on the endpoint."""
+        known = self._engine.explained(error, request.text)
+        if isinstance(known, psycopg.errors.QueryCanceled):
+            raise known from error
+        slot.replica.report(error)
+        if slot.cursor is not None and slot.cursor.connection.broken:
+            _break(slot)
+        decision = self._engine.setback(request.text, error)
+        try:
+            return self._elsewhere(request, decision, asked, error)
+        except RoutingError:
+            raise known from error
 
     def _answered(self, slot: Slot[Member], decision: Decision, found: Freshness) -> Decision:
         """Note what a replica has shown, which was as fresh as *found* before."""
@@ -269,6 +333,10 @@ class Runner:
         """Run a read and hand its rows on as they come."""
         if decision.route is Route.REPLICA:
             slot, run = self._borrow(), Run()
+            if slot is not None and is_wired(slot):
+                with self._stream_wire(slot, request, decision) as stream:
+                    yield stream
+                return
             try:
                 opened = self._open_on_replica(slot, run, request, decision, asked)
                 if isinstance(opened, Stream):
@@ -277,8 +345,13 @@ class Runner:
                 decision = opened
             finally:
                 self._end_stream(slot)
-        with self._stream_endpoint(request, decision) as stream:
-            yield stream
+        if decision.is_spill:
+            self._engine.replicas.want()
+            with self._engine.spilling(), self._stream_endpoint(request, decision) as stream:
+                yield stream
+        else:
+            with self._stream_endpoint(request, decision) as stream:
+                yield stream
 
     def _open_on_replica(
         self,
@@ -291,7 +364,7 @@ class Runner:
         """Begin to read from a replica, or say why the endpoint must."""
         engine = self._engine
         if slot is None:
-            return self._elsewhere(request, Decision(Route.ENDPOINT, Reason.STALE), asked)
+            return self._elsewhere(request, self._not_served(), asked)
         found = slot.replica.freshness
         before = () if self.block is not None else self.ledger.replay
         self.running = (slot, run)
@@ -303,18 +376,36 @@ class Runner:
         except Interrupted as error:
             raise from_duckdb(error, engine.redact) from error
         except (Inexact, NotBound, NotDescribed, NotOneStatement, DuckError) as error:
+            _report(slot, error)
             return self._elsewhere(request, engine.setback(request.text, error), asked, error)
+        slot.replica.report(None)
         done = self._answered(slot, decision, found)
         parts = replica_parts(engine, slot, run, first, load)
         return Stream(parts, first.columns, done, request.row_factory)
+
+    @contextmanager
+    def _stream_wire(
+        self, slot: Slot[Member], request: Request, decision: Decision
+    ) -> Iterator[Stream[Any]]:
+        found = slot.replica.freshness
+        try:
+            connection = self._wired(slot)
+            done = self._answered(slot, decision, found)
+            with self._stream_over(connection, request, done) as stream:
+                yield stream
+        except psycopg.Error as error:
+            slot.replica.report(error)
+            self._raise(error, request.text, is_read=True)
+        finally:
+            self._end_stream(slot)
 
     def _end_stream(self, slot: Slot[Member] | None) -> None:
         self.running = None
         if slot is None:
             return
-        if slot.cursor is not None and self.block is None:
+        if self.block is None:
             # What was not read of its result would stay in memory.
-            slot.cursor.broken = True
+            _break(slot)
         self._return(slot)
 
     @contextmanager
@@ -324,20 +415,9 @@ class Runner:
         assert connection is not None
         self.running = connection
         try:
-            cursor = connection.cursor(row_factory=tuple_row)
-            rows: Any = cursor.stream(request.query, request.params, size=STREAMED)
-            try:
-                first = taken(rows)
-                if not first:
-                    # psycopg drops what a stream without rows says of its columns.
-                    cursor = connection.execute(request.query, request.params)
-                    first = cursor.fetchall()
-                columns = [Column.of(column) for column in cursor.description or ()]
-                engine.count(decision)
-                parts = endpoint_parts(engine, request, columns, first, rows)
-                yield Stream(parts, columns, decision, request.row_factory)
-            finally:
-                rows.close()
+            self._engine.count(decision)
+            with self._stream_over(connection, request, decision) as stream:
+                yield stream
         except psycopg.Error as error:
             self._raise(error, request.text, is_read=True, lost=connection.broken)
         finally:
@@ -347,16 +427,48 @@ class Runner:
             if block is None and connection is not self.kept:
                 engine.give_back(connection)
 
+    @contextmanager
+    def _stream_over(
+        self, connection: Pooled, request: Request, decision: Decision
+    ) -> Iterator[Stream[Any]]:
+        cursor = connection.cursor(row_factory=tuple_row)
+        rows: Any = cursor.stream(request.query, request.params, size=STREAMED)
+        try:
+            first = taken(rows)
+            if not first:
+                # psycopg drops what a stream without rows says of its columns.
+                cursor = connection.execute(request.query, request.params)
+                first = cursor.fetchall()
+            columns = [Column.of(column) for column in cursor.description or ()]
+            parts = endpoint_parts(self._engine, request, columns, first, rows)
+            yield Stream(parts, columns, decision, request.row_factory)
+        finally:
+            rows.close()
+
     def _borrow(self) -> Slot[Member] | None:
         """A cursor of a replica that is fresh enough; None when there is no such replica."""
         if self.block is not None:
             return self.block.slot
-        accepts = self.accepts()
-        fresh = [member for member in self._engine.members if accepts(member)]
+        accepts, replicas = self.accepts(), self._engine.replicas
+        fresh = [member for member in replicas.members if accepts(member)]
         if not fresh:
+            replicas.want()
+            if replicas.members or self._engine.endpoint is not None:
+                return None
+        preferred = (
+            rendezvous(self.needs.user, fresh) if fresh and self.needs.user is not None else None
+        )
+        try:
+            return replicas.lend(accepts, preferred)
+        except NoneLeft:
             return None
-        preferred = rendezvous(self.needs.user, fresh) if self.needs.user is not None else None
-        return self._engine.replicas.lend(accepts, preferred)
+
+    def _not_served(self) -> Decision:
+        """Why no replica was found: none serves, or none is fresh enough."""
+        replicas = self._engine.replicas
+        if replicas.serving:
+            return Decision(Route.ENDPOINT, Reason.STALE)
+        return Decision(Route.ENDPOINT, Reason.REPLICAS_DOWN, replicas.trouble)
 
     def _return(self, slot: Slot[Member]) -> None:
         if self.block is None:
@@ -409,7 +521,9 @@ class Runner:
             engine.schema_changed()
 
     def open_snapshot(self) -> Block:
-        slot = self._borrow() if self._engine.members else None
+        slot = self._borrow() if self._engine.settings.replicas else None
+        if slot is None and self._engine.endpoint is None:
+            raise refusal(self._not_served())
         if slot is None:
             return self._open_endpoint_snapshot()
         self._engine.replicas.begin(slot, self.ledger.replay)
@@ -461,6 +575,17 @@ class Runner:
                 block.ended_well = True
             finally:
                 self.end(block)
+
+
+def _break(slot: Slot[Member]) -> None:
+    """Its cursor is for nobody else."""
+    if slot.cursor is not None:
+        slot.cursor.broken = True
+
+
+def _report(slot: Slot[Member] | None, error: Exception) -> None:
+    if slot is not None and isinstance(error, DuckError):
+        slot.replica.report(error)
 
 
 def refusal(decision: Decision) -> RoutingError:

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
 
 import psycopg
@@ -20,11 +21,11 @@ from ..query import Params, Query, Request, Sql
 from ..result import Result
 from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark
-from ..routing.router import stale
+from ..routing.router import down, stale
 from ..runtime import threads as runtime
 from .blocks import Block, EndpointView, ReplicaView, Snapshot, Transaction
 from .endpoint import unsupported_savepoint
-from .fanout import fan_out
+from .fanout import Errors, FanOut, Options, SnapshotCrew, fan_out
 from .runner import Needs, Runner, refusal
 from .stream import Stream
 
@@ -103,6 +104,17 @@ class Session(Generic[Row]):
         asked: Route | None = None,
     ) -> Result[Any]:
         """`execute()`, on the route that was *asked* for, if any."""
+        result = self._run(query, params, row_factory, asked)
+        database = self._engine.database
+        return result.decided(replace(result.decision, database=database)) if database else result
+
+    def _run(
+        self,
+        query: Sql,
+        params: Params | None,
+        row_factory: BaseRowFactory[Any] | None,
+        asked: Route | None,
+    ) -> Result[Any]:
         self._claim()
         try:
             request = Request.read(query, params, row_factory or self._row_factory)
@@ -116,6 +128,10 @@ class Session(Generic[Row]):
                 if isinstance(result, Result):
                     return result
                 decision = result
+            if decision.is_spill:
+                self._engine.replicas.want()
+                with self._engine.spilling():
+                    return self._runner.on_endpoint(request, decision)
             return self._runner.on_endpoint(request, decision)
         except psycopg.Error as error:
             # What may have had an effect says so already; the rest was a read or was not sent.
@@ -186,23 +202,75 @@ class Session(Generic[Row]):
         param_sets: Iterable[Params],
         *,
         concurrency: int = 8,
+        ordered: bool = True,
+        timeout: float | None = None,
+        query_timeout: float | None = None,
+        errors: Errors = "raise",
+        progress: bool = False,
+        distinct: bool = False,
         row_factory: BaseRowFactory[Any] | None = None,
-    ) -> Iterator[Result[Any]]:
+    ) -> FanOut:
         """Run one statement with many parameter sets, *concurrency* at a time.
 
-        Results come in order; parameter sets are read and results kept only *concurrency* ahead.
-        The first error stops the rest and is raised. Closing the iterator stops the rest too: a
-        loop that may be left early wants `contextlib.aclosing` around it under asyncio.
+        Results come in order, or with *ordered* False as they are there. At most twice
+        *concurrency* statements are begun whose results were not taken: a slow consumer stops the
+        rest. *timeout* is for all, from the first result asked for, *query_timeout* for each
+        statement, in seconds; what takes longer is stopped and raises `StatementTimeout`. The first
+        error stops the rest and is raised after the results before it that are there; with
+        *errors* "collect" all run, and `FanOutError` is raised at the end. *progress* shows a bar
+        if standard error is a terminal. With *distinct*, of equal statements that are begun and
+        not taken one runs for all, whatever it does.
+
+        Inside `snapshot()` all see its state: side by side on cursors of one replica if its data
+        cannot change, else one after the other; the session runs nothing else meanwhile. Raises
+        `UsageError` inside `transaction()` and for a session that is pinned.
         """
         queries = (Query(query, params, row_factory) for params in param_sets)
-        return self._fan_out(queries, concurrency)
+        options = Options(
+            concurrency=concurrency,
+            ordered=ordered,
+            timeout=timeout,
+            query_timeout=query_timeout,
+            errors=errors,
+            progress=progress,
+            distinct=distinct,
+            total=_length(param_sets),
+        )
+        return self._fan_out(queries, options)
 
-    def gather(self, queries: Iterable[Query], *, concurrency: int = 8) -> list[Result[Any]]:
-        """Run many statements, *concurrency* at a time; return their results in order.
+    def gather(
+        self,
+        queries: Iterable[Query],
+        *,
+        concurrency: int = 8,
+        ordered: bool = True,
+        timeout: float | None = None,
+        query_timeout: float | None = None,
+        errors: Errors = "raise",
+        progress: bool = False,
+        distinct: bool = False,
+        row_factory: BaseRowFactory[Any] | None = None,
+    ) -> list[Result[Any]]:
+        """Run many statements, *concurrency* at a time; return all results, see `map()`.
 
-        The first error stops the rest and is raised.
+        With *distinct*, of equal statements only the first runs. What succeeded is in the
+        `results` of a `FanOutError`, by the number of the statement. *row_factory* is for those
+        that name none.
         """
-        return [result for result in self._fan_out(queries, concurrency)]
+        options = Options(
+            concurrency=concurrency,
+            ordered=ordered,
+            timeout=timeout,
+            query_timeout=query_timeout,
+            errors=errors,
+            progress=progress,
+            distinct=distinct,
+            total=_length(queries),
+            remembers=True,
+        )
+        if row_factory is not None:
+            queries = (replace(q, row_factory=q.row_factory or row_factory) for q in queries)
+        return self._fan_out(queries, options).gather()
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction[Row]]:
@@ -318,9 +386,11 @@ class Session(Generic[Row]):
         verdict = self._engine.verdict(request.text)
         if verdict.route is Route.ENDPOINT:
             return verdict
-        accepts, members = self._runner.accepts(), self._engine.members
-        if any(map(accepts, members)):
+        accepts, members = self._runner.accepts(), self._engine.serving
+        if any(map(accepts, members)) or not (members or self._engine.endpoint):
             return verdict
+        if not members:
+            return down(self._engine.replicas.trouble, verdict.facts)
         moment = now()
         ages = (member.freshness.staleness(moment) for member in members)
         return stale(self._runner.needs.consistency, ages, verdict.facts)
@@ -333,16 +403,18 @@ class Session(Generic[Row]):
 
     # ------------------------------------------------------------------------------ fan-out
 
-    def _fan_out(self, queries: Iterable[Query], concurrency: int) -> Iterator[Result[Any]]:
+    def _fan_out(self, queries: Iterable[Query], options: Options) -> FanOut:
         self._check_open()
-        if concurrency < 1:
-            raise UsageError(f"concurrency={concurrency}: must be at least 1")
-        if self._runner.block is not None or self._runner.ledger.pin:
+        block = self._runner.block
+        in_snapshot = block is not None and block.is_snapshot
+        if self._runner.ledger.pin or (block is not None and not in_snapshot):
             raise UsageError(
-                "map() and gather() use many connections: they cannot run inside transaction() "
-                "or snapshot(), nor in a session that an earlier statement pinned"
+                "map() and gather() use many connections: they cannot run inside transaction(), "
+                "nor in a session that an earlier statement pinned"
             )
-        return fan_out(self, queries, concurrency)
+        crew = SnapshotCrew(self, block) if block is not None else None
+        pairs = ((self, query) for query in queries)
+        return fan_out(pairs, options, crew)
 
     def fork(self) -> Session[Any]:
         """A session of its own that starts from what this one has seen and set."""
@@ -388,3 +460,7 @@ def _route_called(name: str | None) -> Route | None:
         return Route(name) if name is not None else None
     except ValueError:
         raise UsageError(f"route={name!r}: expected 'endpoint' or 'replica'") from None
+
+
+def _length(items: Iterable[Any]) -> int | None:
+    return len(items) if isinstance(items, Sized) else None

@@ -12,13 +12,13 @@ from typing_extensions import TypeVar
 
 from ..duck import DuckError, Run
 from ..errors import ParityError
+from ..members import Member
 from ..parity import Inexact, from_duckdb
 from ..pooling import Slot
 from ..query import Request
 from ..result import Column, Maker, maker
 from ..routing.decision import Decision
 from ..shape import Loaded, unquoted_json
-from .replicas import Member
 
 if TYPE_CHECKING:
     from .engine import Engine

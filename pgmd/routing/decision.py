@@ -29,7 +29,7 @@ class Reason(enum.Enum):
     PINNED = "an earlier statement of this session tied it to one endpoint connection"
     ASKED = "the caller named the route"
     NO_REPLICAS = "the engine has no replicas"
-    REPLICAS_DOWN = "no replica could be opened"
+    REPLICAS_DOWN = "no replica serves at the moment"
     STALE = "no replica is known to have seen what this session has seen"
     STRONG = "strong consistency was asked for, and no replica reads live"
     DIALECT = "uses a construct about which PostgreSQL and DuckDB disagree"
@@ -92,7 +92,8 @@ class Decision:
     `detail` names the word, column, earlier statement or replica error behind the reason; it holds
     no values. `facts` is what the statement does. `staleness` is an upper bound in seconds on how
     old the data may be: 0.0 for the endpoint and for live replicas, None when unknown. `seconds`
-    is how long the statement took, None when nothing was run.
+    is how long the statement took, None when nothing was run. `database` is set where an engine
+    has several.
     """
 
     route: Route
@@ -102,6 +103,7 @@ class Decision:
     staleness: float | None = 0.0
     seconds: float | None = None
     facts: Fact = NO_FACTS
+    database: str | None = None
 
     @property
     def remedy(self) -> str:
@@ -109,6 +111,11 @@ class Decision:
         if self.reason is Reason.NOT_A_READ:
             return next((text for fact, text in _FACT_REMEDIES if fact & self.facts), "")
         return self.reason.remedy
+
+    @property
+    def is_spill(self) -> bool:
+        """Whether a replica would have run it, had one served."""
+        return self.reason in (Reason.REPLICAS_DOWN, Reason.FAILED)
 
     def by(self, replica: str, staleness: float | None) -> Decision:
         """The same, carried out by this replica."""

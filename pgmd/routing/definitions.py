@@ -15,11 +15,12 @@ from ..sql.statement import unresolved
 
 # One row an object: what it is, its name, its text. A macro that shadows a function of DuckDB may
 # be called by syntax: x + 1 calls "+", [x] calls list_value. Of tables with computed columns all
-# column expressions are listed, defaults among them.
+# column expressions are listed, defaults among them. The local endpoint's catalogue, which a
+# replica sees that is reached through it, is PostgreSQL's and shadows nothing.
 QUERY = """
 WITH f AS MATERIALIZED (
     SELECT function_name AS name, function_type AS type, macro_definition AS body, internal
-      FROM duckdb_functions()
+      FROM duckdb_functions() WHERE database_name IS DISTINCT FROM 'pgmd_catalog'
 )
 SELECT 'table', table_name, '' FROM duckdb_tables() WHERE NOT internal
 UNION ALL

@@ -22,7 +22,6 @@ class Site:
 
     has_endpoint: bool
     has_replicas: bool
-    replicas_open: bool
     # The endpoint's; replicas always speak DuckDB's.
     dialect: Dialect
     catalogues: tuple[Catalogue, ...] = ()
@@ -31,7 +30,7 @@ class Site:
     @classmethod
     def imagined(cls, dialect: Dialect) -> Site:
         """An endpoint of *dialect* and replicas of which no more is known."""
-        return cls(has_endpoint=True, has_replicas=True, replicas_open=True, dialect=dialect)
+        return cls(has_endpoint=True, has_replicas=True, dialect=dialect)
 
     def resolve(self, statement: Statement) -> Statement:
         """*statement* with its views and macros looked through, in each of the replicas."""
@@ -42,7 +41,7 @@ class Site:
 
 def decide(statement: Statement, site: Site) -> Decision:
     """Where *site* may run this text, freshness aside. *statement* is resolved already."""
-    if statement.begins_snapshot and site.replicas_open and site.dialect is Dialect.DUCKDB:
+    if statement.begins_snapshot and site.has_replicas and site.dialect is Dialect.DUCKDB:
         return Decision(Route.REPLICA, Reason.SNAPSHOT, facts=statement.facts)
     found = objection(statement, site)
     if found is not None:
@@ -78,9 +77,7 @@ def _not_a_read(statement: Statement, _: Site) -> _Objection:
 
 
 def _no_replicas(_: Statement, site: Site) -> _Objection:
-    if site.replicas_open:
-        return None
-    return (Reason.REPLICAS_DOWN if site.has_replicas else Reason.NO_REPLICAS), ""
+    return None if site.has_replicas else (Reason.NO_REPLICAS, "")
 
 
 def _dialect(statement: Statement, site: Site) -> _Objection:
@@ -115,6 +112,11 @@ def required(consistency: Consistency, seen: int, started: int) -> float:
     if consistency == "engine":
         return max(seen, started)
     return LIVE if consistency == "strong" else 0
+
+
+def down(detail: str, facts: Fact) -> Decision:
+    """No replica serves."""
+    return Decision(Route.ENDPOINT, Reason.REPLICAS_DOWN, detail, facts=facts)
 
 
 def stale(consistency: Consistency, staleness: Iterable[float | None], facts: Fact) -> Decision:

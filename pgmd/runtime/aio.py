@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
+
+from .late import Stopped as Stopped  # for the name; a task is cancelled instead
+from .late import fill, hand_over
 
 T = TypeVar("T")
 
 ASYNC: Final = True
 _INTERRUPT_EVERY = 0.05
+# A year would not fit into what the operating system waits with.
+_LONGEST_PAUSE = 3600.0
 
 # State changes between two awaits cannot be interleaved.
 Guard = contextlib.nullcontext
@@ -88,6 +94,17 @@ async def _ended(
         raise kept
 
 
+class Channel(Generic[T]):
+    """Values from one side to another, in order; `get` waits for one."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[T] = asyncio.Queue()
+        self.put = self._queue.put_nowait
+        self.get = self._queue.get
+        self.get_nowait = self._queue.get_nowait
+        self.empty = self._queue.empty
+
+
 class Job(Generic[T]):
     """Something that runs beside its caller."""
 
@@ -124,13 +141,57 @@ class Jobs:
         self._running.discard(job)
         return result
 
+    def cancel(self) -> None:
+        """Cancel what still runs, without waiting for its end."""
+        for job in self._running:
+            # Once: a second time would hit what follows from the first.
+            if not job._task.cancelling():
+                job._task.cancel()
+
     async def close(self) -> None:
         """Cancel what still runs and wait for its end."""
+        self.cancel()
         tasks = [job._task for job in self._running]
         self._running.clear()
-        for task in tasks:
-            task.cancel()
         await _ended(asyncio.gather(*tasks, return_exceptions=True))
+
+
+class Overdue(Exception):
+    """A watchdog has stopped what raises this."""
+
+
+class Watchdog:
+    """Stops each work that takes longer than *seconds*."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def run(
+        self,
+        work: Callable[[], Awaitable[T]],
+        cancel: Callable[[], None],  # noqa: ARG002 - a task can be cancelled as it is
+    ) -> T:
+        """Do *work*. Raises `Overdue` if it took too long and was cancelled."""
+        try:
+            async with asyncio.timeout(self._seconds) as scope:
+                return await work()
+        except TimeoutError as error:
+            if scope.expired():
+                raise Overdue from error
+            raise
+
+    def close(self) -> None:
+        pass
+
+
+class Alarm:
+    """Calls *work* in *seconds*, unless closed before."""
+
+    def __init__(self, seconds: float, work: Callable[[], None]) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, work)
+
+    def close(self) -> None:
+        self._timer.cancel()
 
 
 class Ticker:
@@ -156,6 +217,69 @@ class Ticker:
 
     async def close(self) -> None:
         await self._job.stop()
+
+
+class Background:
+    """Runs *work* beside the callers until closed; it is given this object to wait with."""
+
+    def __init__(
+        self,
+        work: Callable[[Background], Coroutine[Any, Any, None]],
+        name: str,  # noqa: ARG002 - threads have one
+    ) -> None:
+        self._news = asyncio.Event()
+        self._job = Job(asyncio.get_running_loop().create_task(work(self)))
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until `wake()`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(seconds, _LONGEST_PAUSE)):
+                await self._news.wait()
+        self._news.clear()
+
+    def wake(self) -> None:
+        self._news.set()
+
+    async def close(self) -> None:
+        """Stop it and wait until it has ended."""
+        await self._job.stop()
+
+
+async def bounded(
+    work: Callable[[], T],
+    seconds: float,
+    late: Callable[[T], object],
+    within: Background | None = None,  # noqa: ARG001 - a task is cancelled instead
+) -> T:
+    """Run blocking *work* in a thread of its own; raises TimeoutError after so many seconds.
+
+    It cannot be stopped: what it returns after that, or after a cancellation, goes to *late*.
+    """
+    done: Future[T] = Future()
+    threading.Thread(target=fill, args=(done, work), name="pgmd-bounded", daemon=True).start()
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncio.wrap_future(done)
+    except BaseException:
+        done.add_done_callback(partial(hand_over, late))
+        raise
+
+
+class Gate:
+    """Closed until it is opened, once and for all."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def open(self) -> None:
+        self._event.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until it is open; False when that takes longer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        return self._event.is_set()
 
 
 async def run_all(works: Iterable[Callable[[], Awaitable[T]]]) -> list[T | BaseException]:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
+
+from ..clock import now
+from .late import Stopped as Stopped
+from .late import fill, hand_over
 
 T = TypeVar("T")
 
@@ -57,37 +71,54 @@ class Executor:
         pass
 
 
-class Job(Generic[T]):
-    """Something that runs beside its caller."""
+# Values from one side to another, in order; `get` waits for one.
+Channel = SimpleQueue
 
-    def __init__(self, future: Future[T], cancel: Callable[[], None]) -> None:
-        self._future = future
+
+class Job(Generic[T]):
+    """Something that runs beside its caller, in a thread that does not outlive the program."""
+
+    def __init__(self, work: Callable[[], T], cancel: Callable[[], None]) -> None:
+        self._future: Future[T] = Future()
+        self._work = work
         self._cancel = cancel
+
+    def start(self) -> None:
+        args = (self._future, self._work)
+        threading.Thread(target=_fulfil, args=args, name="pgmd-job", daemon=True).start()
 
     def result(self) -> T:
         return self._future.result()
 
     def stop(self) -> None:
         """Cancel it and wait until it has ended, whatever it ended with."""
-        self._future.cancel()
         while not self._future.done():
             self._cancel()
-            try:
+            with contextlib.suppress(TimeoutError):
                 self._future.exception(_STOP_EVERY)
-            except (TimeoutError, CancelledError):
-                continue
+
+
+def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - who waits for the job raises it
+        future.set_exception(error)
+        # Or the error's traceback and the future would keep each other.
+        del future
 
 
 class Jobs:
     """Runs jobs side by side; the caller bounds how many."""
 
-    def __init__(self, size: int) -> None:
-        self._threads = ThreadPoolExecutor(size, thread_name_prefix="pgmd-jobs")
+    def __init__(self, size: int) -> None:  # noqa: ARG002 - as in asyncio
         self._running: set[Job[Any]] = set()
+        # Threads may not be stopped in the middle of a query when the program ends.
+        atexit.register(self._stop_in_turn)
 
     def start(self, work: Callable[[], T], cancel: Callable[[], None]) -> Job[T]:
-        job = Job(self._threads.submit(work), cancel)
+        job = Job(work, cancel)
         self._running.add(job)
+        job.start()
         return job
 
     def result(self, job: Job[T]) -> T:
@@ -96,13 +127,113 @@ class Jobs:
         self._running.discard(job)
         return result
 
+    def cancel(self) -> None:
+        """Cancel what still runs, without waiting for its end."""
+        self._stoppers()
+
     def close(self) -> None:
         """Cancel what still runs and wait for its end."""
-        for job in self._running:
-            job._future.cancel()
-        while self._running:
-            self._running.pop().stop()
-        self._threads.shutdown()
+        for stopper in self._stoppers():
+            stopper.join()
+        self._running.clear()
+        atexit.unregister(self._stop_in_turn)
+
+    def _stoppers(self) -> list[threading.Thread]:
+        # A thread each: to cancel one can take as long as the network does.
+        running = [job for job in list(self._running) if not job._future.done()]
+        stoppers = [
+            threading.Thread(target=job.stop, name="pgmd-stop", daemon=True) for job in running
+        ]
+        for stopper in stoppers:
+            stopper.start()
+        return stoppers
+
+    def _stop_in_turn(self) -> None:
+        for job in list(self._running):
+            job.stop()
+
+
+class Overdue(Exception):
+    """A watchdog has stopped what raises this."""
+
+
+@dataclass(slots=True, eq=False)
+class _Watched:
+    until: float
+    cancel: Callable[[], None]
+    over: threading.Event = field(default_factory=threading.Event)
+    stopper: threading.Thread | None = None
+
+    def stop(self) -> None:
+        while not self.over.is_set():
+            self.cancel()
+            self.over.wait(_STOP_EVERY)
+
+
+class Watchdog:
+    """Stops each work that takes longer than *seconds*."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._guard = threading.Lock()
+        # In the order of their ends, as all have the same time.
+        self._watched: dict[_Watched, None] = {}
+        self._closing = threading.Event()
+        threading.Thread(target=self._run, name="pgmd-watchdog", daemon=True).start()
+
+    def run(self, work: Callable[[], T], cancel: Callable[[], None]) -> T:
+        """Do *work*; *cancel* is called from another thread if it takes too long.
+
+        Raises `Overdue` if that has stopped it.
+        """
+        watched = _Watched(now() + self._seconds, cancel)
+        with self._guard:
+            self._watched[watched] = None
+        try:
+            return work()
+        except Exception as error:
+            if self._end(watched):
+                raise Overdue from error
+            raise
+        finally:
+            self._end(watched)
+
+    def _end(self, watched: _Watched) -> bool:
+        """Whether it was stopped; what does that must not reach what comes next."""
+        watched.over.set()
+        with self._guard:
+            self._watched.pop(watched, None)
+        if watched.stopper is not None:
+            watched.stopper.join()
+        return watched.stopper is not None
+
+    def _run(self) -> None:
+        pause = self._seconds
+        while not self._closing.wait(pause):
+            with self._guard:
+                due = [one for one in self._watched if one.until <= now()]
+                for one in due:
+                    del self._watched[one]
+                    one.stopper = threading.Thread(target=one.stop, name="pgmd-stop", daemon=True)
+                    one.stopper.start()
+                first = next(iter(self._watched), None)
+            # What has not begun yet has the whole time.
+            pause = self._seconds if first is None else max(0.0, first.until - now())
+
+    def close(self) -> None:
+        self._closing.set()
+
+
+class Alarm:
+    """Calls *work* in *seconds*, in another thread, unless closed before."""
+
+    def __init__(self, seconds: float, work: Callable[[], None]) -> None:
+        self._timer = threading.Timer(seconds, work)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def close(self) -> None:
+        self._timer.cancel()
 
 
 class Ticker:
@@ -129,6 +260,74 @@ class Ticker:
     def close(self) -> None:
         self._closing.set()
         self._thread.join()
+
+
+class Background:
+    """Runs *work* beside the callers until closed; it is given this object to wait with."""
+
+    def __init__(self, work: Callable[[Background], None], name: str) -> None:
+        self._work = work
+        self._news = threading.Event()
+        self.stopped: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(Stopped):
+            self._work(self)
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long, or until `wake()`. Raises Stopped."""
+        self._news.wait(min(seconds, threading.TIMEOUT_MAX))
+        self._news.clear()
+        if self.stopped.done():
+            raise Stopped("the engine is closed")
+
+    def wake(self) -> None:
+        self._news.set()
+
+    def close(self) -> None:
+        """Stop it and wait until it has ended."""
+        self.stopped.set_result(None)
+        self._news.set()
+        self._thread.join()
+
+
+def bounded(
+    work: Callable[[], T],
+    seconds: float,
+    late: Callable[[T], object],
+    within: Background | None = None,
+) -> T:
+    """Run blocking *work* in a thread of its own; raises TimeoutError after so many seconds, and
+    Stopped when the background *within* which it runs is being closed.
+
+    It cannot be stopped: what it returns after that goes to *late*.
+    """
+    done: Future[T] = Future()
+    threading.Thread(target=fill, args=(done, work), name="pgmd-bounded", daemon=True).start()
+    ends: list[Future[Any]] = [done] if within is None else [done, within.stopped]
+    wait(ends, seconds, FIRST_COMPLETED)
+    if done.done():
+        return done.result()
+    done.add_done_callback(partial(hand_over, late))
+    if within is not None and within.stopped.done():
+        raise Stopped("the engine is closed")
+    raise TimeoutError
+
+
+class Gate:
+    """Closed until it is opened, once and for all."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def open(self) -> None:
+        self._event.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is open; False when that takes longer."""
+        return self._event.wait(seconds)
 
 
 def run_all(works: Iterable[Callable[[], T]]) -> list[T | BaseException]:

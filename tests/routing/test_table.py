@@ -24,7 +24,7 @@ TABLE = Path(__file__).parents[1] / "corpora" / "routing.toml"
 ROWS: list[dict[str, Any]] = tomllib.loads(TABLE.read_text(encoding="utf-8"))["row"]
 ROUTES = frozenset("RWPSX")
 KEYS = {"number", "route", "why", "statements", "setup", "before", "convert", "corrected"}
-SITE = Site(has_endpoint=True, has_replicas=True, replicas_open=True, dialect=Dialect.DUCKDB)
+SITE = Site(has_endpoint=True, has_replicas=True, dialect=Dialect.DUCKDB)
 SCHEMA = """
 CREATE TABLE t (a integer, b varchar, call integer, "update" integer);
 CREATE TABLE u (a integer);

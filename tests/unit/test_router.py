@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[2]
 SITE = Site(
     has_endpoint=True,
     has_replicas=True,
-    replicas_open=True,
     dialect=Dialect.POSTGRES,
     catalogues=(Catalogue.read(["s"], [("s", "amounts", "amount", "numeric", True, True)]),),
 )
@@ -28,8 +27,7 @@ SITE = Site(
     ("sql", "site", "reason"),
     [
         ("SELECT 1", SITE, None),
-        ("SELECT 1", replace(SITE, replicas_open=False), Reason.REPLICAS_DOWN),
-        ("SELECT 1", replace(SITE, has_replicas=False, replicas_open=False), Reason.NO_REPLICAS),
+        ("SELECT 1", replace(SITE, has_replicas=False), Reason.NO_REPLICAS),
         ("DELETE FROM t", SITE, Reason.NOT_A_READ),
         ("SELEC 1", SITE, Reason.NOT_A_READ),
         ("SELECT 7/2", SITE, Reason.DIALECT),
@@ -129,7 +127,7 @@ def test_a_read_only_transaction_is_for_replicas_that_speak_the_endpoints_sql() 
     begin = analyse("BEGIN TRANSACTION READ ONLY")
     imagined = Site.imagined(Dialect.DUCKDB)
     assert decide(begin, imagined).reason is Reason.SNAPSHOT
-    for site in (replace(imagined, replicas_open=False), Site.imagined(Dialect.POSTGRES)):
+    for site in (replace(imagined, has_replicas=False), Site.imagined(Dialect.POSTGRES)):
         assert decide(begin, site).reason is Reason.NOT_A_READ
 
 

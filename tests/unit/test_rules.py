@@ -681,7 +681,7 @@ DUCK = Site.imagined(Dialect.DUCKDB)
 def test_an_imagined_site_has_everything() -> None:
     for dialect in Dialect:
         assert Site.imagined(dialect) == Site(
-            has_endpoint=True, has_replicas=True, replicas_open=True, dialect=dialect
+            has_endpoint=True, has_replicas=True, dialect=dialect
         )
 
 
@@ -719,9 +719,7 @@ def test_details_of_objections() -> None:
         Reason.ASKED,
         f"/*+ pgmd: {LONG[:40]} */, which is not known: only 'endpoint' is",
     )
-    closed = replace(DUCK, replicas_open=False)
-    assert found("SELECT 1", closed) == (Reason.REPLICAS_DOWN, "")
-    assert found("SELECT 1", replace(closed, has_replicas=False)) == (Reason.NO_REPLICAS, "")
+    assert found("SELECT 1", replace(DUCK, has_replicas=False)) == (Reason.NO_REPLICAS, "")
     assert found("SELECT 7/2", Site.imagined(Dialect.POSTGRES)) == (Reason.DIALECT, "operator /")
 
 

@@ -22,21 +22,22 @@ RS = Replica(motherduck="analytics", token="tok-rs-7c1", session_name="alice", i
 
 
 def test_motherduck_path_has_every_setting_and_no_token() -> None:
-    assert motherduck_path(RS) == (
-        "md:analytics?session_name=alice&attach_mode=single&saas_mode=true"
+    assert motherduck_path(RS, 7) == (
+        "md:analytics?user=7&session_name=alice&attach_mode=single&saas_mode=true"
         "&access_mode=read_only&dbinstance_inactivity_ttl=0s"
     )
 
 
 def test_values_in_the_path_cannot_add_parameters() -> None:
     replica = Replica(motherduck="a?b", token="t", session_name="x&saas_mode=false%25=y")
-    path = motherduck_path(replica)
-    assert path.startswith("md:a%3Fb?session_name=x%26saas_mode%3Dfalse%2525%3Dy&")
+    path = motherduck_path(replica, 1)
+    assert path.startswith("md:a%3Fb?user=1&session_name=x%26saas_mode%3Dfalse%2525%3Dy&")
     assert path.count("saas_mode=") == 1
 
 
 def test_the_token_goes_through_config_only() -> None:
-    plan = open_plan(RS, time_zone="UTC", dialect=Dialect.DUCKDB)
+    token = RS.current_token()
+    plan = open_plan(RS, time_zone="UTC", dialect=Dialect.DUCKDB, token=token, number=1)
     assert plan.config["motherduck_token"] == "tok-rs-7c1"
     assert "tok-rs-7c1" not in plan.database
     assert "tok-rs-7c1" not in repr(plan)

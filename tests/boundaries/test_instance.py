@@ -1,0 +1,108 @@
+"""Promise 7, as if routing had failed: what a replica's own instance refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pandas
+import polars
+import pyarrow
+import pytest
+
+from .forms import HARMLESS, REFUSED, WRITE_THROUGH_POSTGRES
+from .places import WORD, Place, fill, filled_in
+
+# What runs on no plain DuckDB either, or not in the way it is run here.
+EVEN_REFUSED_WITHOUT_A_LOCK = {
+    "FROM '{database}'",
+    "FROM read_duckdb('{database}', table_name = 't')",
+    "ATTACH '{database}' AS again (READ_ONLY)",
+}
+
+
+def _run(connection: duckdb.DuckDBPyConnection, text: str) -> list[tuple[object, ...]]:
+    # These stand in the frame that calls DuckDB, where it would look for them.
+    a_pandas_frame = pandas.DataFrame({"word": [WORD]})  # noqa: F841
+    an_arrow_table = pyarrow.table({"word": [WORD]})
+    a_polars_frame = polars.DataFrame({"word": [WORD]})  # noqa: F841
+    an_arrow_reader = an_arrow_table.to_reader()  # noqa: F841
+    a_relation = connection.sql("SELECT 1 AS word")  # noqa: F841
+    return connection.execute(text).fetchall()
+
+
+def _refusal(place: Place, form: str) -> str | None:
+    """What is wrong with how a form was received; None if it was refused."""
+    with place.connection() as connection:
+        try:
+            rows = _run(connection, place.text(form))
+        except duckdb.Error as error:
+            return f"shows the secret: {error}" if WORD in str(error) else None
+    return f"runs and gives {str(rows)[:60]}"
+
+
+@pytest.mark.parametrize(
+    "tries",
+    [
+        "reads a file",
+        "lists a folder",
+        "writes a file",
+        "reaches the program",
+        "writes to the database",
+    ],
+)
+def test_the_forms_do_something_where_nothing_is_locked(
+    tries: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "place"
+    fill(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder))
+    refused = {
+        form
+        for number, form in enumerate(REFUSED[tries])
+        if not _runs_unlocked(form, folder, tmp_path / str(number) / "app.duckdb")
+    }
+    assert refused - EVEN_REFUSED_WITHOUT_A_LOCK == set()
+
+
+def _runs_unlocked(form: str, folder: Path, database: Path) -> bool:
+    database.parent.mkdir()
+    with duckdb.connect(database) as made:
+        made.execute("CREATE TABLE t AS SELECT 1 AS a")
+    config = {"autoload_known_extensions": "false", "autoinstall_known_extensions": "false"}
+    connection = duckdb.connect(config=config)
+    try:
+        connection.execute(f"ATTACH '{database}' AS app; USE app")
+        _run(connection, filled_in(form, folder=folder, database=database))
+    except (duckdb.Error, UnicodeDecodeError):
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+@pytest.mark.parametrize("tries", REFUSED)
+def test_every_form_is_refused_by_the_instance_itself(place: Place, tries: str) -> None:
+    _check_all(place, REFUSED[tries])
+
+
+def test_nothing_is_written_through_the_postgres_extension(place: Place) -> None:
+    _check_all(place, WRITE_THROUGH_POSTGRES)
+
+
+def _check_all(place: Place, forms: list[str]) -> None:
+    before = place.state()
+    received = {form: _refusal(place, form) for form in forms}
+    after = place.state()
+    assert [name for name in before if before[name] != after[name]] == []
+    assert {form: wrong for form, wrong in received.items() if wrong} == {}
+
+
+@pytest.mark.parametrize("form", HARMLESS)
+def test_what_is_not_refused_leaves_no_trace_outside_its_cursor(place: Place, form: str) -> None:
+    before = place.state()
+    with place.connection() as connection:
+        shown = connection.execute(form).fetchall()
+        assert place.secret is None or place.secret not in str(shown)
+    assert place.state() == before
