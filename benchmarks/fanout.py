@@ -1,6 +1,6 @@
 """What a fan-out costs: `session.map()` beside what people build by hand, one run.
 
-    python benchmarks/fanout.py [--rounds 5] [--quick] [--plot] [--sets 1000000]
+    python benchmarks/fanout.py [--rounds 5] [--quick] [--plot] [--sets 1000000] [--threads 2]
 
 Peers are in fanout_peers.py: the pool and the threads of MotherDuck's guide, duckdb-sqlalchemy's
 engine in threads, and bare DuckDB cursors in threads or under asyncio, which are the limit. All
@@ -30,7 +30,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import duckdb_extension_tpch
@@ -41,7 +41,6 @@ import pgmd
 SCALE = 0.1
 ROWS = 100_000
 ORDERS = 150_000
-THREADS = os.cpu_count() or 1
 CONCURRENCY = 8
 DISTANT_CONCURRENCY = 64
 STEPS = (1, 2, 4, 8, 16, 32, 64)
@@ -151,22 +150,32 @@ def forget(number: int, answer: Any) -> None:
     pass
 
 
-def seconds(peer: Peer, work: Work, concurrency: int) -> float:
-    began = time.perf_counter()
+class Times(NamedTuple):
+    """In seconds; `cpu` is that of all threads."""
+
+    wall: float
+    cpu: float
+
+
+def measure(peer: Peer, work: Work, concurrency: int) -> Times:
+    wall, cpu = time.perf_counter(), time.process_time()
     peer(work, concurrency, forget)
-    return time.perf_counter() - began
+    return Times(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def interleave(
     peers: Mapping[str, Peer], work: Work, concurrency: int, rounds: int
-) -> dict[str, float]:
-    """The median wall time of each."""
-    times: dict[str, list[float]] = {name: [] for name in peers}
+) -> dict[str, Times]:
+    """The median times of each."""
+    found: dict[str, list[Times]] = {name: [] for name in peers}
     for _ in range(rounds):
         for name, peer in peers.items():
             gc.collect()
-            times[name].append(seconds(peer, work, concurrency))
-    return {name: statistics.median(found) for name, found in times.items()}
+            found[name].append(measure(peer, work, concurrency))
+    return {
+        name: Times(*map(statistics.median, zip(*times, strict=True)))
+        for name, times in found.items()
+    }
 
 
 def check(peers: Mapping[str, Peer], work: Work, concurrency: int) -> None:
@@ -190,7 +199,10 @@ def compare(peers: Mapping[str, Peer], load: Load, rounds: int) -> None:
     check(peers, load.work, load.concurrency)
     medians = interleave(peers, load.work, load.concurrency, rounds)
     for name in OURS:
-        report(load, name, rounds, medians)
+        report(load, name, rounds, {peer: times.wall for peer, times in medians.items()})
+    each = len(load.work.sets) / 1e6
+    spent = (f"{name} {times.cpu / each:.0f}" for name, times in medians.items())
+    print(f"{'':6}CPU, us each: {', '.join(spent)}", flush=True)
 
 
 def report(load: Load, name: str, rounds: int, medians: Mapping[str, float]) -> None:
@@ -260,7 +272,7 @@ def map_under_asyncio(file: Path, sets: int) -> float:
 
 
 def replica(file: Path) -> pgmd.Replica:
-    return pgmd.Replica(file=file, max_size=CONCURRENCY, threads=THREADS)
+    return pgmd.Replica(file=file, max_size=CONCURRENCY)
 
 
 def compare_memory(file: Path, sets: int) -> None:
@@ -285,15 +297,15 @@ def plot(peers: Mapping[str, Peer], rounds: int) -> None:
     from matplotlib import pyplot
 
     work = replace(POINT, sets=points(PLOTTED_READS))
-    print(f"\n{'point reads a second, by concurrency':30}" + "".join(f"{n:8}" for n in STEPS))
-    times: dict[str, list[float]] = {name: [] for name in peers}
+    print(f"\n{'point reads a second, by concurrency':36}" + "".join(f"{n:8}" for n in STEPS))
+    rates: dict[str, list[float]] = {name: [] for name in peers}
     for concurrency in STEPS:
         check(peers, work, concurrency)
         for name, median in interleave(peers, work, concurrency, rounds).items():
-            times[name].append(PLOTTED_READS / median)
+            rates[name].append(PLOTTED_READS / median.wall)
     pyplot.rcParams["svg.fonttype"] = "none"
     figure, axes = pyplot.subplots(figsize=(7, 4))
-    for name, found in times.items():
+    for name, found in rates.items():
         print(f"{name:36}" + "".join(f"{rate:8.0f}" for rate in found), flush=True)
         axes.plot(STEPS, found, marker="o", markersize=3, label=name)
     axes.set(xscale="log", xlabel="concurrency", ylabel="point reads a second", ylim=(0, None))
@@ -309,25 +321,24 @@ def plot(peers: Mapping[str, Peer], rounds: int) -> None:
 
 def run(file: Path, given: argparse.Namespace) -> None:
     sizes = (1_000, 50, 20) if given.quick else (10_000, 500, 200)
-    print(f"DuckDB {duckdb.__version__}, {THREADS} threads an instance, {os.cpu_count()} cores")
+    print(
+        f"DuckDB {duckdb.__version__}, {given.threads} threads an instance, {os.cpu_count()} cores"
+    )
     head = "".join(f"{name:17}" for name in (*PEERS, "ideal"))
     print(f"{'load':38}{'at':>5}{'rounds':>7}{'s':>9}    {head}".rstrip())
     print(f"{'':63}times as fast as each (aim)")
-    near, far = [], []
-    for load in loads(*sizes, given.concurrency):
-        (far if load.is_distant else near).append(load)
-    with ExitStack() as stack:
-        peers = open_peers(stack, file, THREADS, max(STEPS))
-        for load in near:
-            compare(peers, load, given.rounds)
-    with ExitStack() as stack:
-        stack.enter_context(distant())
-        peers = open_peers(stack, file, THREADS, DISTANT_CONCURRENCY)
-        for load in far:
-            compare(peers, load, given.rounds)
+    for is_distant in (False, True):
+        with ExitStack() as stack:
+            if is_distant:
+                stack.enter_context(distant())
+            peers = open_peers(stack, file, given.threads, max(STEPS))
+            for load in loads(*sizes, given.concurrency):
+                if load.is_distant is is_distant:
+                    compare(peers, load, given.rounds)
     if given.plot:
         with ExitStack() as stack:
-            plot(open_peers(stack, file, THREADS, max(STEPS)), given.rounds)
+            peers = open_peers(stack, file, given.threads, max(STEPS))
+            plot(peers, given.rounds)
     compare_memory(file, given.sets)
 
 
@@ -336,6 +347,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--quick", action="store_true", help="a tenth of everything, 3 rounds")
     parser.add_argument("--plot", action="store_true", help="write fanout.svg")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help="of each DuckDB instance"
+    )
     parser.add_argument("--concurrency", type=int, default=CONCURRENCY, help="without latency")
     parser.add_argument("--sets", type=int, help="parameter sets whose memory is measured")
     given = parser.parse_args()

@@ -86,10 +86,10 @@ def pgmd_async(engine: pgmd.AsyncEngine, runner: asyncio.Runner) -> Peer:
 # QueuePool, each job in a thread of an executor, a connection checked out for each job.
 
 
-def recipe(file: Path, threads: int) -> Peer:
+def recipe(stack: ExitStack, file: Path, threads: int) -> Peer:
     pools: dict[int, QueuePool] = {}
 
-    def connect() -> duckdb.DuckDBPyConnection:
+    def connect() -> Any:
         return duckdb.connect(str(file), read_only=True, config={"threads": threads})
 
     def run(work: Work, concurrency: int, use: Use) -> None:
@@ -99,6 +99,7 @@ def recipe(file: Path, threads: int) -> Peer:
             pool = pools[concurrency] = QueuePool(
                 connect, pool_size=concurrency, max_overflow=0, timeout=60, reset_on_return=None
             )
+            stack.callback(pool.dispose)
 
         def job(params: Params) -> Any:
             connection: Any = pool.connect()
@@ -121,7 +122,7 @@ def in_threads(job: Callable[[Params], Any], work: Work, concurrency: int, use: 
 # duckdb-sqlalchemy
 
 
-def sqlalchemy(file: Path, threads: int) -> Peer:
+def sqlalchemy(stack: ExitStack, file: Path, threads: int) -> Peer:
     engines: dict[int, Any] = {}
 
     def run(work: Work, concurrency: int, use: Use) -> None:
@@ -133,14 +134,15 @@ def sqlalchemy(file: Path, threads: int) -> Peer:
                 pool_size=concurrency,
                 max_overflow=0,
             )
+            stack.callback(engine.dispose)
 
         def job(params: Params) -> Any:
             named = {f"p{n}": value for n, value in enumerate(params)}
             with engine.connect() as connection:
                 if work.as_arrow:
-                    connection = connection.execution_options(duckdb_arrow=True)
-                    return connection.execute(work.for_sqlalchemy, named).arrow
-                return connection.execute(work.for_sqlalchemy, named).fetchall()
+                    connection.execution_options(duckdb_arrow=True)
+                found: Any = connection.execute(work.for_sqlalchemy, named)
+                return found.arrow if work.as_arrow else found.fetchall()
 
         in_threads(job, work, concurrency, use)
 
@@ -151,8 +153,9 @@ def sqlalchemy(file: Path, threads: int) -> Peer:
 
 
 class Bare:
-    def __init__(self, file: Path, threads: int) -> None:
+    def __init__(self, stack: ExitStack, file: Path, threads: int) -> None:
         self._root = duckdb.connect(str(file), read_only=True, config={"threads": threads})
+        stack.callback(self._root.close)
         self._cursors: list[Any] = []
 
     def cursors(self, number: int) -> list[Any]:
@@ -236,12 +239,12 @@ def open_peers(stack: ExitStack, file: Path, threads: int, size: int) -> dict[st
     async_engine = pgmd.AsyncEngine(replicas=replicas["pgmd async"])
     runner.run(async_engine.open())
     stack.callback(lambda: runner.run(async_engine.close()))
-    bare, bare_aio = (Bare(paths[name], threads) for name in ("bare", "bare aio"))
+    bare, bare_aio = (Bare(stack, paths[name], threads) for name in ("bare", "bare aio"))
     return {
         "pgmd sync": pgmd_sync(engine),
         "pgmd async": pgmd_async(async_engine, runner),
-        "recipe": recipe(paths["recipe"], threads),
-        "sqlalchemy": sqlalchemy(paths["sqlalchemy"], threads),
+        "recipe": recipe(stack, paths["recipe"], threads),
+        "sqlalchemy": sqlalchemy(stack, paths["sqlalchemy"], threads),
         "bare": bare.in_threads,
         "bare aio": lambda *given: runner.run(bare_aio.under_asyncio(*given)),
     }

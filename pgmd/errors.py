@@ -165,7 +165,7 @@ class FanOutError(Error, ExceptionGroup[Exception]):
         undone = (getattr(e, "outcome", None) is Outcome.NOT_APPLIED for e in exceptions)
         self.outcome = Outcome.NOT_APPLIED if all(undone) else Outcome.UNKNOWN
 
-    def derive(self, excs: Sequence[Any], /) -> FanOutError:
+    def derive(self, excs: Sequence[Any], /) -> FanOutError:  # type: ignore[override]  # of Exceptions
         """The same for some of the errors, as `split()` and `except*` need it."""
         wanted = set(map(id, excs))
         failures = [failure for failure in self.failures if id(failure[1]) in wanted]

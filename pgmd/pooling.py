@@ -111,7 +111,9 @@ class PoolState(Generic[R, T]):
         return self._grant(result)
 
     def add(self, replica: R, size: int) -> Returned[R, T]:
-        """A replica with *size* slots takes part from now on."""
+        """A replica with *size* slots takes part from now on. Raises PoolClosed."""
+        if self.closed:
+            raise PoolClosed("the engine is closed")
         slots = [Slot(replica) for _ in range(size)]
         self._members.append(_Member(replica, size, slots))
         return self._grant(Returned())

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
+from ..clock import now
 from ..duck import Run
 from ..errors import (
     ConfigurationError,
@@ -32,12 +33,15 @@ if TYPE_CHECKING:
     import polars
     import pyarrow as pa
 
-    from .replicas import Member
+    from ..members import Member
     from .session import AsyncSession
 
+    # A statement and the session that it is for. It runs in a fork of that.
+    Pair: TypeAlias = tuple[AsyncSession[Any], Query]
+
 Errors = Literal["raise", "collect"]
-# A statement and the session that it is for. It runs in a fork of that.
-Pair: TypeAlias = "tuple[AsyncSession[Any], Query]"
+# A source that takes so many seconds is not read on while there is a result to take.
+_SLOW_SOURCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,20 +401,26 @@ class _Work:
         return None
 
     def _feed(self) -> None:
-        """Hand statements out, as far as there is room and until a result is there."""
+        """Hand statements out, as far as there is room; a slow source stops at a result."""
+        waited = 0.0
         while self._source is not None and not self._halted:
             if len(self._open) >= self._options.window:
                 return
+            began = now()
             pair = next(self._source, None)
+            waited += now() - began
             if pair is None:
                 self._source = None
                 self._dismiss()
                 return
             self._admit(*pair)
-            while not self._done.empty():
-                self._note(self._done.get_nowait())
-            if self._line and self._line[0].ended:
+            if waited > _SLOW_SOURCE and self._has_result():
                 return
+
+    def _has_result(self) -> bool:
+        while not self._done.empty():
+            self._note(self._done.get_nowait())
+        return bool(self._line) and self._line[0].ended
 
     def _admit(self, session: AsyncSession[Any], query: Query) -> None:
         statement = _Statement(next(self._numbers), session, query)

@@ -14,7 +14,7 @@ import psycopg
 from ..clock import now
 from ..config import Replica
 from ..duck import DuckError, tells_of_replica
-from ..errors import ReplicaError
+from ..errors import PoolClosed, ReplicaError
 from ..redact import Redactor
 from ..routing.health import CLOSED, PROBE_EVERY, Condition, Step, lifetime, next_step
 from ..runtime import aio as runtime
@@ -121,8 +121,12 @@ class AsyncKeeper:
 
     def _welcome(self, new: Member, old: Member | None) -> None:
         new.report = partial(self._report, new)
-        # The new one first, so that nobody finds none.
-        self._keeping.slots.add(new, self.settings.max_size)
+        try:
+            # The new one first, so that nobody finds none.
+            self._keeping.slots.add(new, self.settings.max_size)
+        except PoolClosed:
+            self._keeping.opener.close(new)
+            raise
         self._breaker = CLOSED
         self._probed = now()
         self._expires = now() + lifetime(self.settings.max_lifetime, random.random())

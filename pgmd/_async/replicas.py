@@ -307,9 +307,9 @@ class AsyncReplicaSet:
 
     async def close(self) -> None:
         """Close every replica; waits for what still runs. Callers that wait get PoolClosed."""
-        end = self._slots.close()
         for keeper in self._keepers:
             await keeper.close()
+        end = self._slots.close()
         if self._executor is not None:
             await self._executor.close()
         end()

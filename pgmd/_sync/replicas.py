@@ -308,9 +308,9 @@ class ReplicaSet:
 
     def close(self) -> None:
         """Close every replica; waits for what still runs. Callers that wait get PoolClosed."""
-        end = self._slots.close()
         for keeper in self._keepers:
             keeper.close()
+        end = self._slots.close()
         if self._executor is not None:
             self._executor.close()
         end()

@@ -30,11 +30,11 @@ class Denied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The passwords that are known. A reader's is MotherDuck's read-scaling token."""
+    """The passwords that are known. A reader's is one of MotherDuck's read-scaling tokens."""
 
     method: Method = "trust"
     password: str | None = field(default=None, repr=False)
-    read_scaling_token: str | None = field(default=None, repr=False)
+    read_scaling: tuple[str, ...] = field(default=(), repr=False)
     region: str | None = None
 
     def __post_init__(self) -> None:
@@ -46,8 +46,8 @@ class Tokens:
     @property
     def known(self) -> Mapping[str, Role]:
         """Roles by token."""
-        found = {self.password: Role.WRITER, self.read_scaling_token: Role.READER}
-        return {token: role for token, role in found.items() if token}
+        found = {token: Role.READER for token in self.read_scaling}
+        return {self.password: Role.WRITER, **found} if self.password else found
 
     def check(self, given: str) -> Role:
         """The role of a token. Raises Denied."""

@@ -55,7 +55,7 @@ class Options:
     port: int = 0
     auth: Method = "trust"
     password: str | None = field(default=None, repr=False)
-    read_scaling_token: str | None = field(default=None, repr=False)
+    read_scaling_token: str | tuple[str, ...] | None = field(default=None, repr=False)
     region: str | None = None
     certificate: str | Path | None = None
     private_key: str | Path | None = None
@@ -83,7 +83,13 @@ class Options:
 
     @property
     def tokens(self) -> Tokens:
-        return Tokens(self.auth, self.password, self.read_scaling_token, self.region)
+        return Tokens(self.auth, self.password, self.read_scaling, self.region)
+
+    @property
+    def read_scaling(self) -> tuple[str, ...]:
+        """The read-scaling tokens."""
+        given = self.read_scaling_token
+        return (given,) if isinstance(given, str) else given or ()
 
     @property
     def limits(self) -> Limits:
@@ -101,8 +107,8 @@ class LocalEndpoint:
     otherwise, port 0 is any free one. **Not for production**: one process, no replication, no
     users, and with `auth="trust"`, the default, no passwords.
 
-    A client whose password is *read_scaling_token* lands on one of *ducklings* read-only replicas,
-    which pick the newest snapshot up every *pickup_every* seconds or at `REFRESH DATABASE`; the
+    A client whose password is *read_scaling_token*, or one of several, lands on one of
+    *ducklings* read-only replicas, which pick the newest snapshot up every *pickup_every* seconds or at `REFRESH DATABASE`; the
     startup option `session_name` keeps a client on the same one. Snapshots are taken every
     *snapshot_every* seconds while nobody writes, None for never, and at `CREATE SNAPSHOT`.
 
@@ -221,9 +227,9 @@ class LocalEndpoint:
     @property
     def read_scaling_dsn(self) -> str:
         """A conninfo for a client that lands on a read-only replica."""
-        if self._options.auth == "trust" or self._options.read_scaling_token is None:
+        if self._options.auth == "trust" or not self._options.read_scaling:
             raise LocalError("needs auth='password' or 'scram' and a read_scaling_token")
-        return self._dsn(self._options.read_scaling_token)
+        return self._dsn(self._options.read_scaling[0])
 
     def _dsn(self, password: str | None) -> str:
         conninfo: dict[str, Any] = {

@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 ASYNC: Final = True
 _INTERRUPT_EVERY = 0.05
+_CANCEL_EVERY = 1.0
 # A year would not fit into what the operating system waits with.
 _LONGEST_PAUSE = 3600.0
 
@@ -153,7 +154,18 @@ class Jobs:
         self.cancel()
         tasks = [job._task for job in self._running]
         self._running.clear()
-        await _ended(asyncio.gather(*tasks, return_exceptions=True))
+        clock = asyncio.get_running_loop().time
+        again = clock() + _CANCEL_EVERY
+
+        def insist() -> None:
+            # Before Python 3.12 wait_for() loses a cancellation that comes with its result.
+            nonlocal again
+            if clock() >= again:
+                again = clock() + _CANCEL_EVERY
+                for task in tasks:
+                    task.cancel()
+
+        await _ended(asyncio.gather(*tasks, return_exceptions=True), insist, _CANCEL_EVERY)
 
 
 class Overdue(Exception):

@@ -129,24 +129,25 @@ class Jobs:
 
     def cancel(self) -> None:
         """Cancel what still runs, without waiting for its end."""
-        self._stoppers()
+        for job in list(self._running):
+            if not job._future.done():
+                # A thread each: to cancel one can take as long as the network does.
+                threading.Thread(target=job.stop, name="pgmd-stop", daemon=True).start()
 
     def close(self) -> None:
-        """Cancel what still runs and wait for its end."""
-        for stopper in self._stoppers():
-            stopper.join()
+        """Cancel what still runs and wait for its end, also when interrupted meanwhile."""
+        self.cancel()
+        kept: KeyboardInterrupt | None = None
+        futures = [job._future for job in self._running]
+        while not all(future.done() for future in futures):
+            try:
+                wait(futures)
+            except KeyboardInterrupt as error:
+                kept = error
         self._running.clear()
         atexit.unregister(self._stop_in_turn)
-
-    def _stoppers(self) -> list[threading.Thread]:
-        # A thread each: to cancel one can take as long as the network does.
-        running = [job for job in list(self._running) if not job._future.done()]
-        stoppers = [
-            threading.Thread(target=job.stop, name="pgmd-stop", daemon=True) for job in running
-        ]
-        for stopper in stoppers:
-            stopper.start()
-        return stoppers
+        if kept is not None:
+            raise kept
 
     def _stop_in_turn(self) -> None:
         for job in list(self._running):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import duckdb
@@ -9,6 +10,10 @@ import pandas
 import polars
 import pyarrow
 import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+import pgmd
+from pgmd.sources import copy_plan
 
 from .forms import HARMLESS, REFUSED, WRITE_THROUGH_POSTGRES
 from .places import WORD, Place, fill, filled_in
@@ -106,3 +111,83 @@ def test_what_is_not_refused_leaves_no_trace_outside_its_cursor(place: Place, fo
         shown = connection.execute(form).fetchall()
         assert place.secret is None or place.secret not in str(shown)
     assert place.state() == before
+
+
+# Some of these keep each other's doors shut, too: each must hold by itself.
+LOCKS = {
+    "enable_external_access": False,
+    "lock_configuration": True,
+    "python_enable_replacements": False,
+    "autoload_known_extensions": False,
+    "autoinstall_known_extensions": False,
+    "allow_persistent_secrets": False,
+    "temp_directory": "",
+}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_lock_is_in_place(place: Place, lock: str) -> None:
+    with place.connection() as connection:
+        row = connection.execute(f"SELECT current_setting('{lock}')").fetchone()
+    assert row == (LOCKS[lock],)
+
+
+def test_what_a_copy_spills_stands_beside_it_and_not_in_the_working_folder() -> None:
+    replica = pgmd.Replica(postgres="host=h", mode="snapshot")
+    plan = copy_plan(replica, Path("/copies/one.duckdb"), time_zone="UTC")
+    assert plan.config["temp_directory"] == "/copies/one.duckdb.tmp"
+
+
+# Whatever shows a path; a replica may show its own source.
+SHOWS = [
+    "FROM duckdb_databases()",
+    "FROM pragma_database_list",
+    "FROM pragma_database_size()",
+    "FROM duckdb_settings()",
+    "FROM duckdb_secrets()",
+    "FROM duckdb_variables()",
+    "FROM duckdb_temporary_files()",
+    "FROM duckdb_external_file_cache()",
+    "FROM duckdb_logs()",
+    "FROM duckdb_log_contexts()",
+    "FROM duckdb_tables()",
+    "FROM duckdb_views()",
+    "FROM duckdb_prepared_statements()",
+    "FROM duckdb_memory()",
+]
+
+
+def test_the_only_paths_shown_are_those_of_the_source_and_of_the_home_folder(place: Place) -> None:
+    with place.connection() as connection:
+        shown = str([connection.execute(question).fetchall() for question in SHOWS])
+    paths = set(re.findall(r"/(?:tmp|root|home|etc|usr|var)/[^\s'\",;\]\\]+", shown))
+    source = str(place.database)
+    own = {source, *(f"{source}.wal{more}" for more in ("", ".checkpoint", ".recovery"))}
+    own.add(f"{place.folder}/.duckdb/stored_secrets")
+    if place.kind == "live":
+        # DuckDB takes what the extension connects with for a path.
+        own.add(f"{place.folder}/application_name=")
+        own.add(str(conninfo_to_dict(place.engine.settings.replicas[0].postgres or "")["host"]))
+    assert paths <= own
+
+
+def test_a_cursor_has_no_part_in_the_transaction_of_another_one(place: Place) -> None:
+    with place.connection() as one, place.connection() as other:
+        one.execute("BEGIN")
+        one.execute("CREATE TEMP TABLE mine AS SELECT 1 AS a")
+        one.execute("CREATE TABLE memory.main.ours AS SELECT 1 AS a")
+        for statement in ("COMMIT", "ROLLBACK", "FROM mine", "FROM memory.main.ours"):
+            with pytest.raises(duckdb.Error):
+                other.execute(statement)
+        assert one.execute("FROM mine").fetchall() == [(1,)]
+        one.execute("ROLLBACK")
+
+
+def test_an_extension_would_load_from_its_path_if_only_the_settings_were_locked(
+    place: Place,
+) -> None:
+    connection = duckdb.connect(config={"lock_configuration": "true"})
+    connection.execute(f"LOAD '{place.extension}'")
+    connection.close()
+    with place.connection() as locked, pytest.raises(duckdb.PermissionException):
+        locked.execute(f"LOAD '{place.extension}'")

@@ -190,7 +190,7 @@ def welcome(
     *,
     has_tls: bool = False,
 ) -> Welcome:
-    tokens = Tokens(method, "w", "r")
+    tokens = Tokens(method, "w", ("r",))
     return Welcome(
         tokens,
         Verifiers(tokens),

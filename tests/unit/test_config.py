@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pgmd.config import Endpoint, Replica, Settings, named
+from pgmd.config import Database, Endpoint, Replica, Settings, named
 from pgmd.errors import ConfigurationError
 from pgmd.urls import from_url
 
@@ -244,3 +244,96 @@ def test_no_secret_in_a_message_about_a_bad_url(url: str) -> None:
         assert "tok-rw" not in str(chain)
         assert chain.__suppress_context__ or chain.__context__ is None
         chain = chain.__cause__
+
+
+def test_a_motherduck_url_may_name_several_databases() -> None:
+    settings = read("motherduck://sales,stock?region=us-east-1&replicas=2", TOKENS)
+    assert (settings.endpoint, settings.replicas) == (None, ())
+    assert list(settings.databases) == ["sales", "stock"]
+    for name, database in settings.databases.items():
+        assert database.endpoint is not None
+        assert database.endpoint.options["dbname"] == name
+        assert [r.motherduck for r in database.replicas] == [name, name]
+        assert [r.name for r in database.replicas] == [f"{name}/replica-1", f"{name}/replica-2"]
+    assert set(settings.secrets) == {"tok-rw-9f2", "tok-rs-7c1"}
+
+
+@pytest.mark.parametrize("names", ["sales,", ",sales", "sales,sales"])
+def test_each_of_several_databases_has_a_name_of_its_own(names: str) -> None:
+    with pytest.raises(ConfigurationError, match="each has a name of its own"):
+        read(f"motherduck://{names}?region=us-east-1", TOKENS)
+
+
+def test_replicas_over_the_wire_use_the_read_scaling_token_and_stay_on_one_duckling() -> None:
+    replicas = read(f"{URL}&replica_mode=wire&replicas=2&session_name=web", TOKENS).replicas
+    for number, replica in enumerate(replicas, start=1):
+        options = replica.wire_options
+        assert options["host"] == "pg.us-east-1-aws.motherduck.com"
+        assert options["options"] == f"-c session_name=web-{number}"
+        assert (options["sslmode"], options["sslrootcert"]) == ("verify-full", "system")
+        assert "password" not in options
+        assert replica.current_token() == "tok-rs-7c1"
+        assert replica.wire_database == "analytics"
+    with pytest.raises(ConfigurationError, match="'duckdb' or 'wire'"):
+        read(f"{URL}&replica_mode=live", TOKENS)
+
+
+def test_the_default_database_has_no_name_over_the_wire() -> None:
+    settings = read("motherduck://?region=us-east-1&replica_mode=wire&replicas=1", TOKENS)
+    assert settings.replicas[0].wire_options["dbname"] == "md:"
+    assert settings.replicas[0].wire_database == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"wire": "host=h", "threads": 2}, "threads: a replica with wire= has no instance"),
+        ({"wire": "host=h password=p", "token": "t"}, "token: given both"),
+        (
+            {"wire": "host=pg.us-east-1-aws.motherduck.com sslmode=prefer", "token": "t"},
+            "sslmode=prefer",
+        ),
+        ({"wire": "host=h", "inactivity_ttl": "1m"}, "inactivity_ttl: only"),
+        ({"file": "f", "token": "t"}, "token: only a replica with motherduck= or wire="),
+        ({"file": "f", "wire": "host=h"}, "exactly one source"),
+        ({"file": "f", "min_size": 2}, "min_size=2: a replica takes 0 or 1"),
+        ({"file": "f", "open_timeout": 0}, "open_timeout=0: must be a number of seconds"),
+        ({"file": "f", "max_lifetime": -1}, "max_lifetime=-1: must be a number of seconds"),
+    ],
+)
+def test_a_replicas_settings_that_make_no_sense(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Replica(**settings)
+
+
+def test_upkeep_can_be_set_in_a_url() -> None:
+    settings = read(
+        f"{URL}&replicas=1&open_timeout=5&replica_max_lifetime=60&replica_min_size=0"
+        "&replica_max_idle=7&endpoint_spill=3",
+        TOKENS,
+    )
+    (replica,) = settings.replicas
+    assert (replica.open_timeout, replica.max_lifetime) == (5, 60)
+    assert (replica.min_size, replica.max_idle) == (0, 7)
+    assert settings.spill == 3
+
+
+def test_a_token_function_is_called_when_a_token_is_needed_only() -> None:
+    calls: list[int] = []
+
+    def token() -> str:
+        calls.append(1)
+        return "tok-rs-7c1"
+
+    replica = Replica(motherduck="analytics", token=token)
+    assert (replica.secret, calls) == (None, [])
+    assert replica.current_token() == "tok-rs-7c1"
+    assert calls == [1]
+
+
+def test_a_database_is_not_empty_and_names_are_unique_in_an_engine() -> None:
+    with pytest.raises(ConfigurationError, match="an endpoint, replicas or both"):
+        Database()
+    twice = {name: Database(replicas=(Replica(file="f", name="r"),)) for name in ("a", "b")}
+    with pytest.raises(ConfigurationError, match="two replicas are called the same"):
+        Settings(databases=twice)

@@ -187,3 +187,36 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=150, deadline=None, derandomize=True)
+
+
+def test_those_whom_no_replica_may_serve_any_more_need_not_wait() -> None:
+    state: PoolState[str, str] = PoolState()
+    state.add("a", 1)
+    state.add("b", 1)
+    held = [state.take(lambda _: True) for _ in range(2)]
+    well = {"a", "b"}
+    assert state.request("for a", lambda r: r == "a" and r in well) is None
+    assert state.request("for any", lambda r: r in well) is None
+    well.discard("a")
+    assert state.reconsider(gives_up=False).hopeless == []
+    assert state.reconsider(gives_up=True).hopeless == ["for a"]
+    assert state.waiting == 1
+    assert [state.lent_of(name) for name in state.replicas] == [1, 1]
+    slot = next(slot for slot in held if slot is not None and slot.replica == "b")
+    assert [ticket for ticket, _ in state.give_back(slot).grants] == ["for any"]
+
+
+def test_somebody_who_waits_is_served_by_a_replica_that_is_back() -> None:
+    state: PoolState[str, str] = PoolState()
+    state.add("a", 1)
+    well: set[str] = set()
+    assert state.request("x", lambda r: r in well) is None
+    well.add("a")
+    assert [ticket for ticket, _ in state.reconsider(gives_up=True).grants] == ["x"]
+
+
+def test_a_closed_pool_takes_no_new_replica() -> None:
+    state: PoolState[str, str] = PoolState()
+    state.close()
+    with pytest.raises(PoolClosed):
+        state.add("a", 1)

@@ -680,9 +680,7 @@ DUCK = Site.imagined(Dialect.DUCKDB)
 
 def test_an_imagined_site_has_everything() -> None:
     for dialect in Dialect:
-        assert Site.imagined(dialect) == Site(
-            has_endpoint=True, has_replicas=True, dialect=dialect
-        )
+        assert Site.imagined(dialect) == Site(has_endpoint=True, has_replicas=True, dialect=dialect)
 
 
 def test_a_site_looks_through_the_names_of_each_replica() -> None:

@@ -15,6 +15,8 @@ from pgmd.sources import (
     motherduck_path,
     open_plan,
     publish_statement,
+    published_as,
+    refresh_statement,
     search_path,
 )
 
@@ -104,3 +106,34 @@ def test_a_copy_keeps_json_as_json() -> None:
         'CREATE SCHEMA IF NOT EXISTS copy."s"',
         'CREATE TABLE copy."s"."t" AS SELECT "a", "j"::JSON AS "j" FROM pgmd_source."s"."t"',
     ]
+
+
+def test_no_two_instances_of_a_process_share_a_motherduck_path() -> None:
+    """DuckDB would hand out the cached one, with the old token, or refuse another configuration."""
+    paths = {motherduck_path(RS, number) for number in range(1, 4)}
+    assert len(paths) == 3
+    plain = Replica(motherduck="analytics", token="t")
+    assert motherduck_path(plain, 1).endswith("&dbinstance_inactivity_ttl=0s")
+
+
+def test_a_probe_reaches_what_is_behind_the_instance() -> None:
+    plans = {
+        name: open_plan(replica, time_zone="UTC", dialect=Dialect.DUCKDB).probe
+        for name, replica in {
+            "motherduck": RS,
+            "postgres": Replica(postgres="host=h"),
+            "file": Replica(file="x.duckdb"),
+        }.items()
+    }
+    assert "__md_duckling_id()" in plans["motherduck"]
+    assert "postgres_query" in plans["postgres"]
+    assert plans["file"] == "SELECT 1"
+
+
+def test_databases_that_publish_by_snapshots() -> None:
+    assert published_as(Replica(local="dir/app.duckdb")) == "app"
+    assert published_as(RS) == "analytics"
+    assert published_as(Replica(wire="host=h dbname=shop")) == "shop"
+    assert published_as(Replica(postgres="host=h")) is None
+    assert refresh_statement("shop") == 'REFRESH DATABASE "shop"'
+    assert refresh_statement("") == "REFRESH DATABASES"
