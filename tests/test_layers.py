@@ -30,7 +30,7 @@ PSYCOPG = {
     "parity/arrow", "parity/dump", "parity/errors", "parity/texts", "parity/types",
     "local/backend", "local/conversation", "local/copying", "local/server", "local/values",
     "_async/endpoint", "_async/engine", "_async/session", "_async/runner", "_async/blocks", "_async/stream",
-    "_async/keeper", "_async/replicas", "_sync/keeper", "_sync/replicas",
+    "_async/across", "_async/keeper", "_async/replicas", "_sync/across", "_sync/keeper", "_sync/replicas",
     "_sync/endpoint", "_sync/engine", "_sync/session", "_sync/runner", "_sync/blocks", "_sync/stream",
 }  # fmt: skip
 # Each may import what stands before it, and its own package.

@@ -439,7 +439,7 @@ class _Work:
             self._is_full = True
         else:
             self._lanes.append(lane)
-            self._jobs.start(partial(self._work, lane), lane.cancel)
+            self._jobs.start(partial(self._work, lane), partial(self._stop, lane))
 
     def _is_twin(self, statement: _Statement) -> bool:
         key = statement.key = _identity(statement)
@@ -550,6 +550,12 @@ class _Work:
         """No more work: who waits for some may go."""
         for _ in self._lanes:
             self._todo.put(None)
+
+    def _stop(self, lane: Lane) -> None:
+        """End a worker; for threads only, also when the program ends."""
+        self._halted = True
+        self._todo.put(None)
+        lane.cancel()
 
     def _halt(self) -> None:
         """Stop what runs, without waiting for its end."""

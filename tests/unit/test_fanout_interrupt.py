@@ -35,6 +35,7 @@ def watch(engine):
 _INTERRUPTED = {
     "threads": """
 with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+    s.execute(SQL, [1])
     watch(engine)
     try:
         for _ in s.map(SQL, LONG, concurrency=3):
@@ -47,6 +48,7 @@ with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
 async def main():
     global done
     async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
+        await s.execute(SQL, [1])
         watch(engine)
         try:
             async for _ in s.map(SQL, LONG, concurrency=3):
