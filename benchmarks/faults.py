@@ -278,13 +278,22 @@ def worker(book: Book, number: int, seed: int, stopped: Callable[[], bool]) -> W
                 book.check(right, f"{key}: {told.rows}")
 
 
+def until_serving(engine: Any) -> None:
+    """Unlike `wait()` this goes on when a first attempt took too long."""
+    end = now() + GIVES_UP_AFTER
+    while len(engine.serving) < len(engine.settings.replicas):
+        if now() > end:
+            raise TimeoutError(f"not all replicas open: {engine.replicas.failures}")
+        time.sleep(0.01)
+
+
 class Threads:
     """The workers, a thread each."""
 
     def __init__(self, stand: Stand) -> None:
         self.engine: Any = pgmd.Engine(stand.endpoint, stand.replicas)
         self.engine.open()
-        self.engine.wait()
+        until_serving(self.engine)
         self.engine.publish()
         self._threads: list[threading.Thread] = []
 
@@ -333,14 +342,15 @@ class Tasks:
         self._drivers: list[Any] = []
         self.engine: Any = None
         self._call(self._open(stand))
+        until_serving(self.engine)
+        self._call(self.engine.publish())
 
     async def _open(self, stand: Stand) -> None:
         self.engine = pgmd.AsyncEngine(stand.endpoint, stand.replicas)
         await self.engine.open()
-        await self.engine.wait()
-        await self.engine.publish()
 
     def _call(self, work: Any) -> Any:
+        """What *work* returns, in this thread."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def start(self, works: list[Work], book: Book) -> None:
@@ -496,9 +506,7 @@ class Run:
                 yield self._row(FLAPPING, shake)
         book.begin()
         self._verify()
-        yield Row(
-            "the end", 0, 0, book.wrong, book.errors, 0.0, 0.0, self._missing(GIVES_UP_AFTER)
-        )
+        yield Row("the end", 0, 0, book.wrong, book.errors, 0.0, 0.0, self._missing(GIVES_UP_AFTER))
 
     @contextmanager
     def _loaded(self) -> Iterator[None]:

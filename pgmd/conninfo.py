@@ -24,13 +24,16 @@ def require(ok: bool, message: str) -> None:  # noqa: FBT001
 
 
 def parse_conninfo(conninfo: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    trouble = ""
     try:
-        options: dict[str, Any] = dict(libpq.conninfo_to_dict(conninfo))
+        options = dict(libpq.conninfo_to_dict(conninfo))
     except psycopg.ProgrammingError as error:
         # libpq quotes the part that it could not read, which may be a piece of the password.
         word = re.search(r'invalid (?:URI query parameter:|connection option) "(\w+)"', str(error))
-        what = f"unknown connection option {word[1]!r}" if word else "malformed URL or conninfo"
-        raise ConfigurationError(f"{what}: libpq cannot read it") from None
+        trouble = f"unknown connection option {word[1]!r}" if word else "malformed URL or conninfo"
+    # Not in the block above: libpq's error would be the context of this one.
+    require(not trouble, f"{trouble}: libpq cannot read it")
     # libpq takes any text for a port and complains only when it connects.
     ports = str(options.get("port") or "").split(",")
     require(all(p.isdigit() or not p for p in ports), "malformed URL: the port is not a number")

@@ -17,6 +17,7 @@ import duckdb
 from .cache import Cache
 from .clock import now
 from .errors import ReplicaError, UsageError
+from .forking import hold, leak
 from .routing import definitions
 from .routing.catalogue import QUERY, SCHEMAS_QUERY, Catalogue
 from .routing.definitions import Definitions
@@ -125,7 +126,9 @@ class Cursor:
         self._statements = statements
         self._lock = threading.Lock()
         self._run: Run | None = None
+        self._is_foreign = False
         self.broken = False
+        hold(self)
 
     def execute(
         self,
@@ -192,9 +195,18 @@ class Cursor:
                 self._connection.interrupt()
 
     def close(self) -> None:
-        self._connection.close()
+        if not self._is_foreign:
+            self._connection.close()
+
+    def abandon(self) -> None:
+        """It belongs to the parent of this process."""
+        self._is_foreign = True
+        self._lock = threading.Lock()
+        leak(self._connection)
 
     def _guarded(self, run: Run, work: Callable[[], Any]) -> Any:
+        if self._is_foreign:
+            raise UsageError("the engine was opened before a fork; open one in each process")
         with self._lock:
             if self._run is not None:
                 raise UsageError("a replica cursor is used by two callers at once")
@@ -267,6 +279,7 @@ class Instance:
             self._root = duckdb.connect(plan.database, config=dict(plan.config))
         except duckdb.Error as error:
             raise self._failed("cannot be opened", error) from None
+        hold(self)
         try:
             self._set_up()
         except duckdb.Error as error:
@@ -348,6 +361,10 @@ class Instance:
 
     def close(self) -> None:
         self._root.close()
+
+    def abandon(self) -> None:
+        """It belongs to the parent of this process."""
+        leak(self._root)
 
     def _failed(self, what: str, error: Exception) -> ReplicaError:
         # Without the cause: DuckDB prints connection strings, and a traceback would show them.

@@ -14,6 +14,7 @@ from .clock import now
 from .config import Replica
 from .duck import Instance, copy_postgres
 from .errors import ReplicaError
+from .forking import remove_at_end
 from .local.snapshots import newest
 from .profile import Dialect
 from .redact import Redactor
@@ -80,7 +81,8 @@ class Opener:
         self._lock = threading.Lock()
         self._copying = threading.Lock()
         self._copies: dict[Any, _Copy] = {}
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder = ""
+        self._clean_up: Callable[[], object] = lambda: None
 
     def open(self, replica: Replica) -> Member:
         """Open a replica on the newest that it can show."""
@@ -169,9 +171,10 @@ class Opener:
             return copy
 
     def _make_copy(self, replica: Replica, position: float) -> _Copy:
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="pgmd-")
-        path = Path(self._folder.name) / f"snapshot-{next(_numbers)}.duckdb"
+        if not self._folder:
+            self._folder = tempfile.mkdtemp(prefix="pgmd-")
+            self._clean_up = remove_at_end(self, self._folder)
+        path = Path(self._folder) / f"snapshot-{next(_numbers)}.duckdb"
         plan = copy_plan(replica, path, time_zone=self._time_zone)
         since = now()
         try:
@@ -212,8 +215,7 @@ class Opener:
 
     def clean_up(self) -> None:
         """Remove all copies; nothing is opened any more."""
-        if self._folder is not None:
-            self._folder.cleanup()
+        self._clean_up()
 
 
 def moves_on(replica: Replica) -> bool:

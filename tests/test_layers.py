@@ -35,7 +35,7 @@ PSYCOPG = {
 }  # fmt: skip
 # Each may import what stands before it, and its own package.
 ORDER = [
-    {"errors", "cache", "clock", "redact", "_version", "profile"},
+    {"errors", "cache", "clock", "forking", "redact", "_version", "profile"},
     {"conninfo", "sql"},
     {"config"},
     {"urls", "parity", "pooling", "sources"},

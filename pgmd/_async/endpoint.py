@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from ..clock import now
 from ..config import Endpoint
 from ..errors import NotSupportedError, PoolClosed, PoolFull, PoolTimeout
+from ..forking import disconnect, hold
 from ..profile import PROBE, Dialect, Profile, recognise
 from ..redact import Redactor
 from ..runtime import aio as runtime
@@ -35,6 +36,15 @@ class AsyncPooled(AsyncConnection[tuple[Any, ...]]):
     """A connection of the pool; `rested_since` is when it came back."""
 
     rested_since: float = 0.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        hold(self)
+
+    def abandon(self) -> None:
+        """It belongs to the parent of this process."""
+        if not self.closed:
+            disconnect(self.pgconn.socket)
 
 
 class AsyncEndpointPool:

@@ -221,8 +221,11 @@ class AsyncEngine:
             await engine.replicas.recycle()
 
     async def close(self) -> None:
-        """Close all connections. Callers that wait get PoolClosed, sessions a UsageError."""
-        if self._state == "open":
+        """Close all connections. Callers that wait get PoolClosed, sessions a UsageError.
+
+        In a forked child it leaves the parent's connections alone.
+        """
+        if self._state == "open" and self._pid == os.getpid():
             self._state = "closed"
             await self._close()
         self._state = "closed"

@@ -222,8 +222,11 @@ class Engine:
             engine.replicas.recycle()
 
     def close(self) -> None:
-        """Close all connections. Callers that wait get PoolClosed, sessions a UsageError."""
-        if self._state == "open":
+        """Close all connections. Callers that wait get PoolClosed, sessions a UsageError.
+
+        In a forked child it leaves the parent's connections alone.
+        """
+        if self._state == "open" and self._pid == os.getpid():
             self._state = "closed"
             self._close()
         self._state = "closed"

@@ -29,6 +29,7 @@ from psycopg.conninfo import make_conninfo
 
 from ..clock import now
 from ..errors import LocalError
+from ..forking import hold, leak, remove_at_end
 from .authentication import Method, Role, Tokens, Verifiers
 from .conversation import Conversation, Welcome
 from .database import Database, Duckling, Limits, Source
@@ -108,8 +109,8 @@ class LocalEndpoint:
     users, and with `auth="trust"`, the default, no passwords.
 
     A client whose password is *read_scaling_token*, or one of several, lands on one of
-    *ducklings* read-only replicas, which pick the newest snapshot up every *pickup_every* seconds or at `REFRESH DATABASE`; the
-    startup option `session_name` keeps a client on the same one. Snapshots are taken every
+    *ducklings* read-only replicas, which pick the newest snapshot up every *pickup_every* seconds
+    or at `REFRESH DATABASE`; the startup option `session_name` keeps a client on the same one. Snapshots are taken every
     *snapshot_every* seconds while nobody writes, None for never, and at `CREATE SNAPSHOT`.
 
     `memory_limit` and `threads` are DuckDB's. SQL cannot reach files, extensions and URLs unless
@@ -131,7 +132,7 @@ class LocalEndpoint:
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] = _nothing
         self._stopping = threading.Lock()
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._clean_up: Callable[[], object] = _nothing
 
     # ------------------------------------------------------------------------------ life cycle
 
@@ -153,6 +154,12 @@ class LocalEndpoint:
             self._clean_up()
             raise failure[0]
         self._server = server
+        hold(self)
+
+    def abandon(self) -> None:
+        """It belongs to the parent of this process."""
+        leak(self)
+        self._thread = None
 
     def stop(self) -> None:
         """End every client and close the file. Does nothing when it is stopped already."""
@@ -182,13 +189,9 @@ class LocalEndpoint:
     def _place(self) -> Path:
         if self._file is not None:
             return self._file
-        self._folder = tempfile.TemporaryDirectory(prefix="pgmd-local-")
-        return Path(self._folder.name) / "local.duckdb"
-
-    def _clean_up(self) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        folder = tempfile.mkdtemp(prefix="pgmd-local-")
+        self._clean_up = remove_at_end(self, folder)
+        return Path(folder) / "local.duckdb"
 
     def _run(self, server: _Server, ready: threading.Event, failure: list[BaseException]) -> None:
         async def serve() -> None:
