@@ -110,8 +110,9 @@ class LocalEndpoint:
 
     A client whose password is *read_scaling_token*, or one of several, lands on one of
     *ducklings* read-only replicas, which pick the newest snapshot up every *pickup_every* seconds
-    or at `REFRESH DATABASE`; the startup option `session_name` keeps a client on the same one. Snapshots are taken every
-    *snapshot_every* seconds while nobody writes, None for never, and at `CREATE SNAPSHOT`.
+    or at `REFRESH DATABASE`; the startup option `session_name` keeps a client on the same one.
+    Snapshots are taken every *snapshot_every* seconds while nobody writes, None for never, and at
+    `CREATE SNAPSHOT`.
 
     `memory_limit` and `threads` are DuckDB's. SQL cannot reach files, extensions and URLs unless
     *external_access*. *certificate* and *private_key* are PEM files for TLS.
