@@ -237,6 +237,8 @@ class Book:
 def described(error: Exception) -> str:
     outcome = getattr(error, "outcome", None)
     unknown = " unknown" if outcome is pgmd.Outcome.UNKNOWN else ""
+    if os.environ.get("FAULTS_DEBUG"):
+        print("   ", round(now(),1), repr(error)[:230])
     return f"{type(error).__name__}{unknown}"
 
 

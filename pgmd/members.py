@@ -224,6 +224,11 @@ def moves_on(replica: Replica) -> bool:
     return is_live or is_duckling(replica)
 
 
+def reads_snapshots(replica: Replica) -> bool:
+    """Whether it shows something newer when it is opened anew after `publish()`."""
+    return replica.local is not None or replica.mode == "snapshot"
+
+
 def is_duckling(replica: Replica) -> bool:
     """Whether it is read through a read-scaling token."""
     return replica.motherduck is not None or replica.wire is not None

@@ -83,6 +83,18 @@ def _definitions(connection: psycopg.Connection[tuple[Any, ...]]) -> Definitions
     return Definitions.read(connection.execute(definitions.QUERY).fetchall())
 
 
-def tells_of_server(error: Exception) -> bool:
-    """Whether an error says that the server does not work, by its class."""
+# A statement that asks for too much gets one of these, and so does one on a server that is full.
+_OF_EITHER = (
+    psycopg.errors.DiskFull,
+    psycopg.errors.OutOfMemory,
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+)
+
+
+def tells_of_server(error: Exception) -> bool | None:
+    """Whether an error says that the server does not work, by its class; None where that leaves
+    it open."""
+    if isinstance(error, _OF_EITHER):
+        return None
     return isinstance(error, psycopg.OperationalError) or not isinstance(error, _OF_STATEMENTS)

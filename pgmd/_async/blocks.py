@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, overload
+from weakref import WeakSet
 
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
@@ -15,6 +16,7 @@ from ..pooling import Slot
 from ..query import Params, Sql
 from ..result import Result
 from ..routing.decision import Route
+from ..runtime import aio as runtime
 from .endpoint import AsyncPooled
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Block:
     # Begun by BEGIN TRANSACTION READ ONLY, and ended by COMMIT or ROLLBACK.
     by_statement: bool = False
     ended_well: bool = False
+    # The fan-outs begun in it. One that is dropped ends there and then in threads only.
+    fan_outs: Any = field(default_factory=set if runtime.ASYNC else WeakSet)
 
 
 class _View(Generic[Row]):

@@ -499,7 +499,7 @@ class AsyncEngine:
     @property
     def zone(self) -> str:
         """The name of the time zone of both routes."""
-        return str(self._time_zone)
+        return self._profile.time_zone
 
     async def read_streamed(
         self, request: Request, columns: Sequence[Column], rows: list[Any]

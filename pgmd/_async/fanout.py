@@ -10,7 +10,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from ..clock import now
-from ..duck import Run
 from ..errors import (
     ConfigurationError,
     FanOutError,
@@ -75,7 +74,7 @@ class Options:
     @property
     def window(self) -> int:
         """How many statements may be begun with their results not yet taken."""
-        return 2 * self.concurrency
+        return 4 * self.concurrency
 
 
 class AsyncFanOut(AsyncIterator[Result[Any]]):
@@ -87,6 +86,7 @@ class AsyncFanOut(AsyncIterator[Result[Any]]):
 
     def __init__(self, results: AsyncIterator[tuple[int, Result[Any]]]) -> None:
         self._results: Any = results
+        self.has_begun = False
 
     def __aiter__(self) -> Self:
         return self
@@ -94,18 +94,21 @@ class AsyncFanOut(AsyncIterator[Result[Any]]):
     if runtime.ASYNC:
 
         async def __anext__(self) -> Result[Any]:
+            self.has_begun = True
             _, result = await anext(self._results)
             return result  # type: ignore[no-any-return]
 
     else:
 
         def __next__(self) -> Result[Any]:
+            self.has_begun = True
             _, result = next(self._results)
             return result  # type: ignore[no-any-return]
 
     async def gather(self) -> list[Result[Any]]:
         """All results that were not taken yet; with `FanOutError`, they are in its `results`."""
         found: dict[int, Result[Any]] = {}
+        self.has_begun = True
         try:
             async for index, result in self._results:
                 found[index] = result
@@ -274,13 +277,12 @@ class _SnapshotLane(Lane):
             self._borrowed = slot
 
     async def _mend(self) -> None:
-        """DuckDB runs nothing more in a transaction in which a statement has failed."""
+        """After a failure go on in a new transaction, where that sees the same."""
         slot, spoiled = self._block.slot, self.spoiled
         self.spoiled = False
         if spoiled and slot is not None and _never_changes(slot.replica):
             replicas = self._session._engine.replicas
-            await replicas.command(slot, Run(), "ROLLBACK")
-            await replicas.command(slot, Run(), "BEGIN TRANSACTION READ ONLY")
+            await replicas.begin_anew(slot, self._session._runner.ledger.replay)
 
     async def leave(self) -> None:
         fork, self._fork = self._fork, None
@@ -305,7 +307,7 @@ def _never_changes(member: Member) -> bool:
 
 def _free_cursor(session: AsyncSession[Any], member: Member) -> Slot[Member] | None:
     try:
-        return session._engine.replicas._slots.take(lambda other: other is member)
+        return session._engine.replicas.take(lambda other: other is member)
     except PoolClosed:
         return None
 
@@ -395,6 +397,8 @@ class _Work:
                 raise self._failure from self._collected()
             if not self._open:
                 break
+            # In a forked child nobody would ever answer.
+            next(iter(self._open.values())).session._engine.check_open()
             self._note(await self._done.get())
         if collected := self._collected():
             raise collected

@@ -7,27 +7,29 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import psycopg
 
 from ..clock import now
 from ..config import Replica
-from ..duck import DuckError, tells_of_replica
+from ..duck import DuckError, Instance, tells_of_replica
 from ..errors import PoolClosed, ReplicaError
+from ..members import Member, Opener, is_duckling, moves_on, reads_snapshots
 from ..redact import Redactor
+from ..routing.freshness import Freshness
 from ..routing.health import CLOSED, PROBE_EVERY, Condition, Step, lifetime, next_step
 from ..runtime import aio as runtime
 from ..wire import tells_of_server
 from .slots import AsyncSlots
 
-if TYPE_CHECKING:
-    from ..members import Member, Opener
-
 _log = logging.getLogger("pgmd.replica")
+T = TypeVar("T")
 
 # How long (seconds) a replica may take to answer a probe.
 _PROBE_WITHIN = 2.0
+# How long (seconds) it may take to tell what its database holds.
+_REREAD_WITHIN = 5.0
 # When a scheduled replacement fails the old one serves on, and it is tried again after so long.
 _REPLACE_AGAIN = 30.0
 
@@ -42,6 +44,8 @@ class Keeping:
     changed: Callable[[], None]
     # Scheduled replacements go one at a time.
     turn: runtime.Lock
+    # How often the schema has changed.
+    schema: int = 0
 
 
 class AsyncKeeper:
@@ -61,6 +65,8 @@ class AsyncKeeper:
         self._expires = 0.0
         self._probed = 0.0
         self._is_wanted = True
+        # Whoever runs a statement reports on `member`, and others may replace it at that moment.
+        self._changing = runtime.Guard()
         self._swapping = runtime.Lock()
         self._background = runtime.Background(self._keep, f"pgmd-keeper-{settings.name}")
 
@@ -76,26 +82,31 @@ class AsyncKeeper:
             self._background.wake()
 
     def _report(self, member: Member, error: Exception | None) -> None:
-        """A statement succeeded on it, or failed with one of DuckDB's errors."""
-        if member is not self.member:
-            return  # it has been replaced meanwhile
+        """A statement succeeded on it, or failed with one of the driver's errors."""
         if error is None:
             if self._breaker.failures:
-                self._breaker = self._breaker.answered()
+                self._answered(member)
             return
-        told = (
-            tells_of_server(error) if isinstance(error, psycopg.Error) else tells_of_replica(error)
-        )
-        if told is None:
-            self._breaker = self._breaker.suspected()
-        elif told:
-            was_closed = self._breaker.is_closed
-            self._breaker = self._breaker.failed(now(), random.random())
-            if was_closed and not self._breaker.is_closed:
-                self._withdraw(error)
-        if told is not False:
-            # A first failure is looked into soon.
-            self._background.wake()
+        told = _told(error)
+        if told is False:
+            return
+        with self._changing:
+            if member is not self.member:
+                return  # it has been replaced meanwhile
+            old = self._breaker
+            self._breaker = old.failed(now(), random.random()) if told else old.suspected()
+            is_out = old.is_closed and not self._breaker.is_closed
+            if is_out:
+                self._withdraw(member, error)
+        if is_out:
+            self._keeping.changed()
+        # A first failure is looked into soon.
+        self._background.wake()
+
+    def _answered(self, member: Member) -> None:
+        with self._changing:
+            if member is self.member:
+                self._breaker = self._breaker.answered()
 
     async def replace(self) -> None:
         """Open the replica anew; then let what uses the old one end, and close that.
@@ -105,9 +116,38 @@ class AsyncKeeper:
         async with self._swapping:
             await self._replace()
 
+    async def move_on(self, published: Freshness) -> None:
+        """Show what has been *published*, if there is anything open to show it.
+
+        Raises ReplicaError; it then shows what it showed.
+        """
+        # What is being opened meanwhile may show what was published before.
+        async with self._swapping:
+            member = self.member
+            if member is None or not member.is_well or member.freshness is published:
+                return
+            if is_duckling(self.settings):
+                await self._refresh(member, published)
+            elif reads_snapshots(self.settings):
+                await self._replace()
+
+    async def _refresh(self, member: Member, published: Freshness) -> None:
+        instance, limit = member.instance, self.settings.open_timeout
+        try:
+            await runtime.bounded(instance.refresh, limit, _nothing, self._background)
+            member.definitions = await runtime.bounded(
+                instance.read_definitions, limit, _nothing, self._background
+            )
+        except (TimeoutError, DuckError, psycopg.Error) as error:
+            if isinstance(error, ReplicaError):
+                raise
+            told = self._keeping.redact(str(error)) or type(error).__name__
+            raise ReplicaError(f"replica {member.name} cannot be refreshed: {told}") from None
+        member.freshness = published
+
     async def _replace(self) -> None:
         opener, old = self._keeping.opener, self.member
-        limit = self.settings.open_timeout
+        limit, schema = self.settings.open_timeout, self._keeping.schema
         try:
             new = await runtime.bounded(
                 lambda: opener.open(self.settings), limit, opener.close, self._background
@@ -118,6 +158,10 @@ class AsyncKeeper:
             self._failed(str(error))
             raise
         self._welcome(new, old)
+        while schema != self._keeping.schema:
+            # It may have been opened on what was there before.
+            schema = self._keeping.schema
+            await self.reread()
 
     def _welcome(self, new: Member, old: Member | None) -> None:
         new.report = partial(self._report, new)
@@ -149,13 +193,41 @@ class AsyncKeeper:
         self._keeping.changed()
         return ReplicaError(reason)
 
-    def _withdraw(self, error: Exception) -> None:
-        """It does not serve until it has been opened anew."""
-        assert self.member is not None
-        self.failure = self._keeping.redact(f"{type(error).__name__}: {error}")
-        self.member.is_well = False
-        _log.warning("replica %s: out of service: %s", self.settings.name, self.failure)
+    def _give_up(self, member: Member, error: Exception) -> None:
+        """It does not serve until it has been opened anew, which is tried soon."""
+        with self._changing:
+            if member is not self.member:
+                return
+            self._breaker = self._breaker.tripped(now(), random.random())
+            self._withdraw(member, error)
         self._keeping.changed()
+        self._background.wake()
+
+    def _withdraw(self, member: Member, error: Exception) -> None:
+        self.failure = self._keeping.redact(f"{type(error).__name__}: {error}")
+        member.is_well = False
+        _log.warning("replica %s: out of service: %s", self.settings.name, self.failure)
+
+    async def reread(self) -> None:
+        """Look again at what its database holds, if that changes by itself.
+
+        One that does not tell in time is withdrawn: it would decide by what it knew. It looks
+        when it is opened anew.
+        """
+        member = self.member
+        if member is None or not member.is_well or not moves_on(self.settings):
+            return
+        try:
+            if is_duckling(self.settings):
+                member.definitions = await self._read(member.instance.read_definitions)
+            else:
+                assert isinstance(member.instance, Instance)
+                member.catalogue = await self._read(member.instance.read_catalogue)
+        except (DuckError, psycopg.Error, TimeoutError) as error:
+            self._give_up(member, error)
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        return await runtime.bounded(work, _REREAD_WITHIN, _nothing, self._background)
 
     # ------------------------------------------------------------------------------- upkeep
 
@@ -210,11 +282,9 @@ class AsyncKeeper:
         try:
             await runtime.bounded(member.instance.probe, _PROBE_WITHIN, _nothing, self._background)
         except (DuckError, psycopg.Error, TimeoutError) as error:
-            if member is self.member:
-                self._breaker = self._breaker.tripped(now(), random.random())
-                self._withdraw(error)
+            self._give_up(member, error)
         else:
-            self._breaker = self._breaker.answered()
+            self._answered(member)
             await self._look_for_new_token(member)
         self._probed = now()
 
@@ -233,9 +303,18 @@ class AsyncKeeper:
             self._keeping.slots.retire(member)
             self._keeping.changed()
 
+    def stop(self) -> None:
+        """Begin to close: one keeper may wait for another."""
+        self._background.stop()
+
     async def close(self) -> None:
         """Stop keeping it. What it has open is closed with the slots."""
         await self._background.close()
+
+
+def _told(error: Exception) -> bool | None:
+    """Whether an error says that the replica does not work; None where that is open."""
+    return tells_of_server(error) if isinstance(error, psycopg.Error) else tells_of_replica(error)
 
 
 def _nothing(_: object) -> None:

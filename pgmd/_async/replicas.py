@@ -13,12 +13,12 @@ from ..clock import now
 from ..config import Replica
 from ..duck import Cursor, DuckError, Instance, Run
 from ..errors import NotSupportedError, PoolClosed, PoolTimeout, ReplicaError
-from ..members import Member, Opener, is_duckling, same_copy
+from ..members import Member, Opener, same_copy
 from ..parity import Inexact
 from ..pooling import Slot
 from ..profile import Dialect
 from ..redact import Redactor
-from ..routing.freshness import LIVE, Freshness
+from ..routing.freshness import Freshness
 from ..runtime import aio as runtime
 from ..shape import Loaded, Reading
 from ..wire import Wire
@@ -28,9 +28,6 @@ from .slots import AsyncSlots
 
 _log = logging.getLogger("pgmd.replica")
 T = TypeVar("T")
-
-# Below every session's floor: serves nobody.
-_IN_DOUBT = Freshness(-1)
 
 
 class AsyncReplicaSet:
@@ -60,6 +57,7 @@ class AsyncReplicaSet:
         )
         self._executor: runtime.Executor | None = None
         self._opener: Opener | None = None
+        self._keeping: Keeping | None = None
         self._keepers: list[AsyncKeeper] = []
         self._one_tried = runtime.Gate()
         self._all_tried = runtime.Gate()
@@ -75,7 +73,9 @@ class AsyncReplicaSet:
         slots = sum(replica.max_size for replica in self._settings)
         # One more thread a replica: what is asked of all must not wait for queries.
         self._executor = runtime.Executor(slots + len(self._settings) + 1, "pgmd-replica")
-        keeping = Keeping(self._opener, self._slots, self._redact, self._stir, turn=runtime.Lock())
+        keeping = self._keeping = Keeping(
+            self._opener, self._slots, self._redact, self._stir, turn=runtime.Lock()
+        )
         self._keepers = [AsyncKeeper(replica, keeping) for replica in self._settings]
         self._stir()
         await self._one_tried.wait(max(replica.open_timeout for replica in self._settings) + 1)
@@ -114,11 +114,7 @@ class AsyncReplicaSet:
         """The replicas that may take new work. Where there is no other, that is also one that
         is not well: it may be back."""
         members = self._slots.members
-        return [member for member in members if self.serves(member)]
-
-    def serves(self, member: Member) -> bool:
-        """Whether this replica may take new work."""
-        return member.is_well or not self._has_endpoint
+        return [m for m in members if m.is_well or not self._has_endpoint]
 
     @property
     def failures(self) -> dict[str, str]:
@@ -138,6 +134,13 @@ class AsyncReplicaSet:
         """Somebody would use a replica: wake those that sleep."""
         for keeper in self._keepers:
             keeper.want()
+
+    def take(self, accepts: Callable[[Member], bool]) -> Slot[Member] | None:
+        """Borrow a cursor if one is free. Raises PoolClosed."""
+        slot = self._slots.take(accepts)
+        if slot is not None:
+            slot.replica.used = now()
+        return slot
 
     async def lend(
         self, accepts: Callable[[Member], bool], preferred: Member | None = None
@@ -215,15 +218,29 @@ class AsyncReplicaSet:
         Whatever happens then, the cursor is given back by `end()` only.
         """
         try:
-            for setting in before:
-                await self.command(slot, Run(), setting)
-            await self.command(slot, Run(), "BEGIN TRANSACTION READ ONLY")
+            await self._start(slot, before)
         except BaseException:
             # Cancelled, it may have begun all the same.
             await self.end(slot)
             raise
+
+    async def _start(self, slot: Slot[Member], before: Sequence[str]) -> None:
+        for setting in before:
+            await self.command(slot, Run(), setting)
+        await self.command(slot, Run(), "BEGIN TRANSACTION READ ONLY")
         if before and slot.cursor is not None:
             slot.cursor.broken = True  # for everybody else
+
+    async def begin_anew(self, slot: Slot[Member], before: Sequence[str]) -> None:
+        """As `begin()`, on a new cursor in the same slot, which stays lent.
+
+        A statement has failed in the old one's transaction, in which DuckDB runs nothing more; an
+        interrupt that came late may still be about to hit the next.
+        """
+        if slot.cursor is not None:
+            slot.cursor.close()
+            slot.cursor = None
+        await self._start(slot, before)
 
     async def end(self, slot: Slot[Member]) -> None:
         """End the transaction on a lent cursor and give it back, whatever happens."""
@@ -246,7 +263,7 @@ class AsyncReplicaSet:
             if member.settings.file is not None:
                 raise NotSupportedError(
                     f"replica {member.name!r} reads a file that pgmd does not write; "
-                    "write the file anew and open a new engine"
+                    "write the file anew, then engine.recycle()"
                 )
 
     async def publish(self, published: Freshness) -> None:
@@ -261,19 +278,7 @@ class AsyncReplicaSet:
         for group in same_copy(list(self._settings)):
             await self._blocking(lambda g=group: opener.renew(g[0], published.position))  # type: ignore[misc]
         for keeper in self._keepers:
-            await self._move_on(keeper, published)
-
-    async def _move_on(self, keeper: AsyncKeeper, published: Freshness) -> None:
-        member = keeper.member
-        if member is None or not member.is_well:
-            # When it is opened it shows what is published by then.
-            return
-        if is_duckling(member.settings):
-            await self._blocking(member.instance.refresh)
-            member.definitions = await self._blocking(member.instance.read_definitions)
-            member.freshness = published
-        elif member.settings.local is not None or member.copy is not None:
-            await keeper.replace()
+            await keeper.move_on(published)
 
     async def recycle(self) -> None:
         """Replace every replica by a new one, one after the other. Raises ReplicaError."""
@@ -286,27 +291,15 @@ class AsyncReplicaSet:
 
         A MotherDuck replica moves on to newer snapshots on its own.
         """
-        for member in self.members:
-            if is_duckling(member.settings):
-                await self._reread_definitions(member)
-            if member.settings.postgres is None or member.settings.mode != "live":
-                continue
-            assert isinstance(member.instance, Instance)
-            try:
-                member.catalogue = await self._blocking(member.instance.read_catalogue)
-                member.freshness = Freshness(LIVE)
-            except DuckError as error:
-                member.freshness = _IN_DOUBT
-                _log.warning("replica %s: %s", member.name, self._redact(str(error)))
-
-    async def _reread_definitions(self, member: Member) -> None:
-        try:
-            member.definitions = await self._blocking(member.instance.read_definitions)
-        except (DuckError, psycopg.Error) as error:
-            _log.warning("replica %s: %s", member.name, self._redact(str(error)))
+        if self._keeping is not None:
+            self._keeping.schema += 1
+        for keeper in self._keepers:
+            await keeper.reread()
 
     async def close(self) -> None:
         """Close every replica; waits for what still runs. Callers that wait get PoolClosed."""
+        for keeper in self._keepers:
+            keeper.stop()
         for keeper in self._keepers:
             await keeper.close()
         end = self._slots.close()

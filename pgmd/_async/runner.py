@@ -25,14 +25,14 @@ from ..profile import Dialect
 from ..query import Request
 from ..result import Column, Result
 from ..routing.affinity import rendezvous
-from ..routing.decision import Decision, Reason, Route
+from ..routing.decision import NO_FACTS, Decision, Route
 from ..routing.freshness import Freshness
 from ..routing.ledger import Ledger
-from ..routing.router import required
+from ..routing.router import down, required, stale
 from ..rows import ListRows
 from ..runtime import aio as runtime
 from ..shape import Done, NotBound, NotDescribed, status_of_read, texts_of, uncounted, unquoted_json
-from ..sql import Statement
+from ..sql import Fact, Statement
 from .blocks import Block
 from .endpoint import AsyncPooled
 from .replicas import interrupt, is_wired, wired
@@ -221,9 +221,17 @@ class AsyncRunner:
     def accepts(self) -> Any:
         """A test whether a replica has seen what this session must see."""
         needed = required(self.needs.consistency, self.seen, self._engine.log.started)
-        bound, moment = self.needs.max_staleness, now()
-        serves = self._engine.replicas.serves
-        return lambda member: serves(member) and member.freshness.serves(needed, bound, moment)
+        bound = self.needs.max_staleness
+        moment = now() if bound is not None else 0.0
+        # Where there is nothing else, one that is not well may be back.
+        last = self._engine.endpoint is None
+        return lambda m: (m.is_well or last) and m.freshness.serves(needed, bound, moment)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a replica would run a read of this session now, or there is nothing else."""
+        members = self._engine.members
+        return any(map(self.accepts(), members)) or not (members or self._engine.endpoint)
 
     async def on_replica(
         self, request: Request, decision: Decision, asked: Route | None
@@ -235,7 +243,7 @@ class AsyncRunner:
         try:
             slot = await self._borrow()
             if slot is None:
-                return self._elsewhere(request, self._not_served(), asked)
+                return self._elsewhere(request, self.not_served(decision.facts), asked)
             if is_wired(slot):
                 return await self._over_wire(slot, request, decision, asked)
             values = await engine.bind(request)
@@ -365,7 +373,7 @@ class AsyncRunner:
         """Begin to read from a replica, or say why the endpoint must."""
         engine = self._engine
         if slot is None:
-            return self._elsewhere(request, self._not_served(), asked)
+            return self._elsewhere(request, self.not_served(decision.facts), asked)
         found = slot.replica.freshness
         before = () if self.block is not None else self.ledger.replay
         self.running = (slot, run)
@@ -454,26 +462,29 @@ class AsyncRunner:
         """A cursor of a replica that is fresh enough; None when there is no such replica."""
         if self.block is not None:
             return self.block.slot
-        accepts, replicas = self.accepts(), self._engine.replicas
+        accepts, replicas, user = self.accepts(), self._engine.replicas, self.needs.user
+        slot = replicas.take(accepts) if user is None else None
+        if slot is not None:
+            return slot
         fresh = [member for member in replicas.members if accepts(member)]
         if not fresh:
             replicas.want()
             if replicas.members or self._engine.endpoint is not None:
                 return None
-        preferred = (
-            rendezvous(self.needs.user, fresh) if fresh and self.needs.user is not None else None
-        )
+        preferred = rendezvous(user, fresh) if fresh and user is not None else None
         try:
             return await replicas.lend(accepts, preferred)
         except NoneLeft:
             return None
 
-    def _not_served(self) -> Decision:
+    def not_served(self, facts: Fact) -> Decision:
         """Why no replica was found: none serves, or none is fresh enough."""
-        replicas = self._engine.replicas
-        if replicas.serving:
-            return Decision(Route.ENDPOINT, Reason.STALE)
-        return Decision(Route.ENDPOINT, Reason.REPLICAS_DOWN, replicas.trouble)
+        members = self._engine.serving
+        if not members:
+            return down(self._engine.replicas.trouble, facts)
+        moment = now()
+        ages = (member.freshness.staleness(moment) for member in members)
+        return stale(self.needs.consistency, ages, facts)
 
     def _return(self, slot: Slot[Member]) -> None:
         if self.block is None:
@@ -528,7 +539,7 @@ class AsyncRunner:
     async def open_snapshot(self) -> Block:
         slot = await self._borrow() if self._engine.settings.replicas else None
         if slot is None and self._engine.endpoint is None:
-            raise refusal(self._not_served())
+            raise refusal(self.not_served(NO_FACTS))
         if slot is None:
             return await self._open_endpoint_snapshot()
         await self._engine.replicas.begin(slot, self.ledger.replay)

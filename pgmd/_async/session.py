@@ -20,7 +20,6 @@ from ..query import Params, Query, Request, Sql
 from ..result import Result
 from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark
-from ..routing.router import down, stale
 from ..runtime import aio as runtime
 from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTransaction, Block
 from .endpoint import unsupported_savepoint
@@ -314,6 +313,8 @@ class AsyncSession(Generic[Row]):
         try:
             yield AsyncSnapshot(self, block)
         finally:
+            for fan_out in [each for each in block.fan_outs if each.has_begun]:
+                await fan_out.aclose()
             self._runner.block = None
             await self._runner.end_snapshot(block)
 
@@ -348,7 +349,8 @@ class AsyncSession(Generic[Row]):
             if asked is Route.ENDPOINT:
                 decision = self._stays(request, Reason.ASKED)
             else:
-                decision = self._route(request)
+                # Whether a replica is fresh enough is seen when one is borrowed.
+                decision = self._engine.verdict(request.text)
         if asked is not None and asked is not decision.route:
             raise refusal(decision)
         if decision.route is Route.ENDPOINT and self._engine.endpoint is None:
@@ -385,22 +387,9 @@ class AsyncSession(Generic[Row]):
 
     def _route(self, request: Request) -> Decision:
         verdict = self._engine.verdict(request.text)
-        if verdict.route is Route.ENDPOINT:
+        if verdict.route is Route.ENDPOINT or self._runner.is_served:
             return verdict
-        accepts, members = self._runner.accepts(), self._engine.serving
-        if any(map(accepts, members)) or not (members or self._engine.endpoint):
-            return verdict
-        if not members:
-            return down(self._engine.replicas.trouble, verdict.facts)
-        moment = now()
-        ages = (member.freshness.staleness(moment) for member in members)
-        return stale(self._runner.needs.consistency, ages, verdict.facts)
-
-    # ---------------------------------------------------------------------- on the endpoint
-
-    # ------------------------------------------------------------------------ on a replica
-
-    # ------------------------------------------------------------------------------- blocks
+        return self._runner.not_served(verdict.facts)
 
     # ------------------------------------------------------------------------------ fan-out
 
@@ -415,7 +404,10 @@ class AsyncSession(Generic[Row]):
             )
         crew = SnapshotCrew(self, block) if block is not None else None
         pairs = ((self, query) for query in queries)
-        return fan_out(pairs, options, crew)
+        found = fan_out(pairs, options, crew)
+        if block is not None:
+            block.fan_outs.add(found)
+        return found
 
     def fork(self) -> AsyncSession[Any]:
         """A session of its own that starts from what this one has seen and set."""

@@ -94,9 +94,9 @@ class AsyncSlots(Generic[R]):
         self._settle(lambda: self._state.reconsider(gives_up=gives_up))
 
     def lent_of(self, member: R) -> int:
-        """How many slots of *member* are lent."""
+        """How many slots of *member* are lent, 0 once it is retired."""
         with self._guard:
-            return self._state.lent_of(member)
+            return self._state.lent_of(member) if member in self._state.replicas else 0
 
     def _abandon(self, waiter: runtime.Waiter[Slot[R]]) -> None:
         with self._guard:

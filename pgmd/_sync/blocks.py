@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, overload
+from weakref import WeakSet
 
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
@@ -16,6 +17,7 @@ from ..pooling import Slot
 from ..query import Params, Sql
 from ..result import Result
 from ..routing.decision import Route
+from ..runtime import threads as runtime
 from .endpoint import Pooled
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Block:
     # Begun by BEGIN TRANSACTION READ ONLY, and ended by COMMIT or ROLLBACK.
     by_statement: bool = False
     ended_well: bool = False
+    # The fan-outs begun in it. One that is dropped ends there and then in threads only.
+    fan_outs: Any = field(default_factory=set if runtime.ASYNC else WeakSet)
 
 
 class _View(Generic[Row]):

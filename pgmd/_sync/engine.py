@@ -500,7 +500,7 @@ class Engine:
     @property
     def zone(self) -> str:
         """The name of the time zone of both routes."""
-        return str(self._time_zone)
+        return self._profile.time_zone
 
     def read_streamed(
         self, request: Request, columns: Sequence[Column], rows: list[Any]

@@ -252,6 +252,10 @@ class Background:
     def wake(self) -> None:
         self._news.set()
 
+    def stop(self) -> None:
+        """Begin to end it."""
+        self._job._task.cancel()
+
     async def close(self) -> None:
         """Stop it and wait until it has ended."""
         await self._job.stop()

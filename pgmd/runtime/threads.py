@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
 from ..clock import now
+from ..forking import hold
 from .late import Stopped as Stopped
 from .late import fill, hand_over
 
@@ -114,6 +115,12 @@ class Jobs:
         self._running: set[Job[Any]] = set()
         # Threads may not be stopped in the middle of a query when the program ends.
         atexit.register(self._stop_in_turn)
+        hold(self)
+
+    def abandon(self) -> None:
+        """They belong to the parent of this process, and so do their threads."""
+        self._running = set()
+        atexit.unregister(self._stop_in_turn)
 
     def start(self, work: Callable[[], T], cancel: Callable[[], None]) -> Job[T]:
         job = Job(work, cancel)
@@ -287,10 +294,15 @@ class Background:
     def wake(self) -> None:
         self._news.set()
 
+    def stop(self) -> None:
+        """Begin to end it."""
+        if not self.stopped.done():
+            self.stopped.set_result(None)
+        self._news.set()
+
     def close(self) -> None:
         """Stop it and wait until it has ended."""
-        self.stopped.set_result(None)
-        self._news.set()
+        self.stop()
         self._thread.join()
 
 

@@ -614,6 +614,8 @@ async def test_fan_out_in_a_snapshot_of_a_copy_is_spread(stand: Stand) -> None:
 
 async def test_fan_out_in_a_snapshot_on_the_endpoint(stand: Stand) -> None:
     async with await squares_on(stand) as other, await engine_on(stand, 0) as engine:
+        # The pool's first connection may still be under way.
+        await until(lambda: at_rest(engine))
         async with engine.session() as s:
             assert await consistent(s, other) == 1
         await until(lambda: at_rest(engine))
@@ -648,6 +650,33 @@ async def test_a_snapshot_is_in_use_during_its_fan_out(stand: Stand) -> None:
         with pytest.raises(pgmd.UsageError, match="is over"):
             await taken(unread)
         await until(lambda: at_rest(engine))
+
+
+async def test_a_fan_out_that_is_left_open_ends_with_its_snapshot(stand: Stand) -> None:
+    async with await squares_on(stand) as engine, engine.session() as s:
+        async with s.snapshot():
+            results = s.map("SELECT square FROM t WHERE n = %s", ([n] for n in range(1, 200)))
+            assert (await taken(results)).fetchone() == (1,)
+        assert [result async for result in results] == []
+        assert at_rest(engine)
+        assert (await s.execute("SELECT count(*) FROM t")).fetchone() == (200,)
+
+
+@pytest.mark.only("local", reason="a PostgreSQL replica goes on in the transaction that has failed")
+async def test_what_fails_in_a_snapshot_fails_alone(stand: Stand) -> None:
+    async with await squares_on(stand) as engine, engine.session() as s:
+        async with s.snapshot() as snapshot:
+            queries = [
+                Query("SELECT CAST(CASE n %% 3 WHEN 0 THEN 'x' ELSE '1' END AS int) FROM t "
+                      "WHERE n = %s", [n])
+                for n in range(1, 13)
+            ]  # fmt: skip
+            with pytest.raises(pgmd.FanOutError) as caught:
+                await s.gather(queries, errors="collect", concurrency=1)
+            assert [index for index, _ in caught.value.failures] == [2, 5, 8, 11]
+            assert len(caught.value.results) == 8
+            # The last one has failed, and the block goes on.
+            assert (await snapshot.execute("SELECT count(*) FROM t")).fetchone() == (200,)
 
 
 @pytest.mark.only("local", reason="only there is a snapshot fanned out over several cursors")

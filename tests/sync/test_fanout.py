@@ -613,6 +613,8 @@ def test_fan_out_in_a_snapshot_of_a_copy_is_spread(stand: Stand) -> None:
 
 def test_fan_out_in_a_snapshot_on_the_endpoint(stand: Stand) -> None:
     with squares_on(stand) as other, engine_on(stand, 0) as engine:
+        # The pool's first connection may still be under way.
+        until(lambda: at_rest(engine))
         with engine.session() as s:
             assert consistent(s, other) == 1
         until(lambda: at_rest(engine))
@@ -647,6 +649,33 @@ def test_a_snapshot_is_in_use_during_its_fan_out(stand: Stand) -> None:
         with pytest.raises(pgmd.UsageError, match="is over"):
             taken(unread)
         until(lambda: at_rest(engine))
+
+
+def test_a_fan_out_that_is_left_open_ends_with_its_snapshot(stand: Stand) -> None:
+    with squares_on(stand) as engine, engine.session() as s:
+        with s.snapshot():
+            results = s.map("SELECT square FROM t WHERE n = %s", ([n] for n in range(1, 200)))
+            assert (taken(results)).fetchone() == (1,)
+        assert [result for result in results] == []
+        assert at_rest(engine)
+        assert (s.execute("SELECT count(*) FROM t")).fetchone() == (200,)
+
+
+@pytest.mark.only("local", reason="a PostgreSQL replica goes on in the transaction that has failed")
+def test_what_fails_in_a_snapshot_fails_alone(stand: Stand) -> None:
+    with squares_on(stand) as engine, engine.session() as s:
+        with s.snapshot() as snapshot:
+            queries = [
+                Query("SELECT CAST(CASE n %% 3 WHEN 0 THEN 'x' ELSE '1' END AS int) FROM t "
+                      "WHERE n = %s", [n])
+                for n in range(1, 13)
+            ]  # fmt: skip
+            with pytest.raises(pgmd.FanOutError) as caught:
+                s.gather(queries, errors="collect", concurrency=1)
+            assert [index for index, _ in caught.value.failures] == [2, 5, 8, 11]
+            assert len(caught.value.results) == 8
+            # The last one has failed, and the block goes on.
+            assert (snapshot.execute("SELECT count(*) FROM t")).fetchone() == (200,)
 
 
 @pytest.mark.only("local", reason="only there is a snapshot fanned out over several cursors")
