@@ -237,8 +237,6 @@ class Book:
 def described(error: Exception) -> str:
     outcome = getattr(error, "outcome", None)
     unknown = " unknown" if outcome is pgmd.Outcome.UNKNOWN else ""
-    if os.environ.get("FAULTS_DEBUG"):
-        print("   ", round(now(),1), repr(error)[:230])
     return f"{type(error).__name__}{unknown}"
 
 

@@ -75,7 +75,7 @@ class Options:
     @property
     def window(self) -> int:
         """How many statements may be begun with their results not yet taken."""
-        return 4 * self.concurrency
+        return 2 * self.concurrency
 
 
 class FanOut(Iterator[Result[Any]]):
