@@ -264,6 +264,13 @@ def _reader(connection: duckdb.DuckDBPyConnection) -> Iterator[Any]:
         yield batch
 
 
+# What DuckDB refuses as "a different configuration".
+_CONFLICT = (
+    "if another part of this program has opened the same path with other settings, close that "
+    "first, or give both the same settings"
+)
+
+
 class Instance:
     """A DuckDB instance opened by a plan: set up, verified to be read-only, locked down."""
 
@@ -277,6 +284,8 @@ class Instance:
         self._cursor_setup = plan.cursor_setup
         try:
             self._root = duckdb.connect(plan.database, config=dict(plan.config))
+        except duckdb.ConnectionException as error:
+            raise self._failed(f"cannot be opened ({_CONFLICT})", error) from None
         except duckdb.Error as error:
             raise self._failed("cannot be opened", error) from None
         hold(self)

@@ -11,11 +11,19 @@ import psycopg
 import pytest
 
 from pgmd.config import Replica
-from pgmd.duck import Cursor, Instance, Interrupted, NotOneStatement, Run, _reader
+from pgmd.duck import (
+    Cursor,
+    Instance,
+    Interrupted,
+    NotOneStatement,
+    Run,
+    _reader,
+    tells_of_replica,
+)
 from pgmd.errors import ReplicaError, UsageError
 from pgmd.parity import from_duckdb
 from pgmd.profile import Dialect
-from pgmd.sources import open_plan
+from pgmd.sources import Plan, open_plan
 
 LONG = "SELECT count(*) FROM range(100000) a, range(100000) b WHERE a.range * b.range = 7"
 
@@ -119,3 +127,25 @@ def test_errors_in_the_middle_of_arrow_are_duckdbs(query: str, known: type[duckd
                 if number == 1 and known is duckdb.InterruptException:
                     connection.interrupt()
         assert isinstance(from_duckdb(caught.value, str), psycopg.Error)
+
+
+def test_a_conflict_over_a_path_is_explained(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.duckdb")
+    plan = Plan(path, {"python_enable_replacements": "false"})
+    with (
+        duckdb.connect(path),
+        pytest.raises(ReplicaError, match="another part of this program has opened the same path"),
+    ):
+        Instance(plan, str)
+
+
+def test_an_error_tells_of_the_replica_by_its_class() -> None:
+    for told, kinds in {
+        True: (duckdb.IOException, duckdb.ConnectionException, duckdb.FatalException),
+        False: (duckdb.BinderException, duckdb.ConversionException, duckdb.OutOfMemoryException),
+        # MotherDuck's word for a token that is not valid, and DuckDB's for a bad argument.
+        None: (duckdb.InvalidInputException,),
+    }.items():
+        for kind in kinds:
+            # Never by its words, which a query may have chosen.
+            assert tells_of_replica(kind("IO Error: connection refused")) is told

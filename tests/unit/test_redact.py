@@ -30,3 +30,10 @@ def test_the_rest_stays() -> None:
 
 def test_repr_shows_no_secret() -> None:
     assert "hunter2" not in repr(Redactor(["hunter2"]))
+
+
+def test_a_secret_that_is_learnt_later_is_replaced_from_then_on() -> None:
+    redact = Redactor(["tok-1"])
+    assert redact("tok-1 tok-1-new") == "*** ***-new"
+    redact.learn("tok-1-new", "")
+    assert redact("tok-1 tok-1-new") == "*** ***"
