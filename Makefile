@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
-PROCESSES ?= 2
+PROCESSES ?= 3
 COMPOSE = docker compose --file compose/compose.yaml
 
 bin = $(VENV)/bin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import select
 from pathlib import Path
@@ -30,6 +31,8 @@ _log = logging.getLogger("pgmd.pool")
 
 # A connection that rested this long (seconds) is asked whether it still answers.
 _CHECK_AFTER = 30.0
+# While somebody waits for a connection, a failed attempt to make one is repeated after so long.
+_AGAIN_AFTER = 0.5
 
 
 class AsyncPooled(AsyncConnection[tuple[Any, ...]]):
@@ -80,6 +83,9 @@ class AsyncEndpointPool:
             max_waiting=settings.max_waiting,
             max_lifetime=settings.max_lifetime,
             max_idle=settings.max_idle,
+            # Its further attempts would come ever more seldom, and long after the server is back.
+            reconnect_timeout=0.0,
+            reconnect_failed=self._insist,
             configure=self._configure,
             check=_check,
             open=False,
@@ -110,6 +116,15 @@ class AsyncEndpointPool:
             raise PoolFull(f"{error}; raise max_waiting or max_size") from None
         except psycopg_pool.PoolClosed:
             raise PoolClosed("the engine is closed") from None
+
+    async def _insist(self, pool: AsyncConnectionPool[AsyncPooled]) -> None:
+        """The pool could not connect, and has given up."""
+        await runtime.Gate().wait(_AGAIN_AFTER)
+        if not pool.get_stats().get("requests_waiting"):
+            return  # the next who asks has it try again
+        with contextlib.suppress(psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed):
+            # It is asking that has the pool connect.
+            await pool.putconn(await pool.getconn(timeout=0.001))
 
     async def give_back(self, connection: AsyncPooled, *, discard: bool = False) -> None:
         """Take a connection back. One that is in use or in a transaction is replaced; one whose

@@ -55,6 +55,7 @@ class ReplicaSet:
             max_waiting=max_waiting,
             what="replica cursor",
             advice="raise replica_max_size",
+            gives_up=has_endpoint,
         )
         self._executor: runtime.Executor | None = None
         self._opener: Opener | None = None
@@ -72,8 +73,8 @@ class ReplicaSet:
             return
         self._opener = Opener(self._redact, time_zone, dialect, published)
         slots = sum(replica.max_size for replica in self._settings)
-        # One more thread a replica: what is asked of all must not wait for queries.
-        self._executor = runtime.Executor(slots + len(self._settings) + 1, "pgmd-replica")
+        # Twice as many threads: statements may go on on what has been replaced meanwhile.
+        self._executor = runtime.Executor(2 * slots + 1, "pgmd-replica")
         keeping = self._keeping = Keeping(
             self._opener, self._slots, self._redact, self._stir, turn=runtime.Lock()
         )
@@ -96,7 +97,7 @@ class ReplicaSet:
             self._all_tried.open()
         if all(tried) or any(keeper.member is not None for keeper in keepers):
             self._one_tried.open()
-        self._slots.reconsider(gives_up=self._has_endpoint)
+        self._slots.reconsider()
         self._changed()
 
     def _ended(self, member: Member) -> None:
@@ -294,8 +295,9 @@ class ReplicaSet:
         """
         if self._keeping is not None:
             self._keeping.schema += 1
-        for keeper in self._keepers:
-            keeper.reread()
+        for result in runtime.run_all(keeper.reread for keeper in self._keepers):
+            if isinstance(result, BaseException):
+                raise result
 
     def close(self) -> None:
         """Close every replica; waits for what still runs. Callers that wait get PoolClosed."""

@@ -21,6 +21,7 @@ class Slots(Generic[R]):
     """Lends the slots of things of one kind; *ended* is told of each that is retired and idle.
 
     A caller waits up to *timeout* seconds for *what*; *advice* is what could have helped then.
+    With *gives_up*, who cannot be served by any does not wait but gets NoneLeft.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Slots(Generic[R]):
         max_waiting: int,
         what: str,
         advice: str,
+        gives_up: bool = False,
     ) -> None:
         self._state: PoolState[R, runtime.Waiter[Slot[R]]] = PoolState(
             max_waiting=max_waiting, advice=advice
@@ -39,6 +41,7 @@ class Slots(Generic[R]):
         self._ended = ended
         self._timeout = timeout
         self._what = what
+        self._gives_up = gives_up
         self._advice = advice
 
     @property
@@ -49,13 +52,16 @@ class Slots(Generic[R]):
     def lend(self, accepts: Callable[[R], bool], preferred: R | None = None) -> Slot[R]:
         """Borrow a slot of one that is accepted, and of *preferred* first if it has a free one.
 
-        Raises PoolTimeout, PoolFull or PoolClosed, and NoneLeft after `reconsider()`.
+        Raises PoolTimeout, PoolFull, PoolClosed or NoneLeft.
         """
         slot = self.take(accepts, preferred)
         if slot is not None:
             return slot
         waiter: runtime.Waiter[Slot[R]] = runtime.Waiter()
         with self._guard:
+            # The last that would have served may have been withdrawn since the caller looked.
+            if self._gives_up and not any(map(accepts, self._state.replicas)):
+                raise NoneLeft
             slot = self._state.request(waiter, accepts)
         if slot is not None:
             return slot
@@ -89,10 +95,9 @@ class Slots(Generic[R]):
         """No new work for *member*; it has ended when its last slot has come back."""
         self._settle(lambda: self._state.retire(member))
 
-    def reconsider(self, *, gives_up: bool) -> None:
-        """What members may serve has changed: somebody who waits may be served now. With
-        *gives_up*, who cannot be served by any gets NoneLeft."""
-        self._settle(lambda: self._state.reconsider(gives_up=gives_up))
+    def reconsider(self) -> None:
+        """What members may serve has changed: somebody who waits may be served now."""
+        self._settle(lambda: self._state.reconsider(gives_up=self._gives_up))
 
     def lent_of(self, member: R) -> int:
         """How many slots of *member* are lent, 0 once it is retired."""

@@ -184,9 +184,12 @@ class Readers:
         before = Counter(self.answers)
         await until(lambda: all(self.answers[name] >= before[name] + count for name in who))
 
+    def stop(self) -> None:
+        self._stopped = True
+
     async def end(self) -> None:
         """Stop them; all must end, and all must have been right."""
-        self._stopped = True
+        self.stop()
         for job in self._running:
             await self._jobs.result(job)
         await self._jobs.close()
@@ -196,8 +199,13 @@ class Readers:
 @asynccontextmanager
 async def readers(engine: pgmd.AsyncEngine) -> AsyncIterator[Readers]:
     found = Readers(engine)
-    await found.more_of(FIRST, SECOND)
-    yield found
+    try:
+        await found.more_of(FIRST, SECOND)
+        yield found
+    except BaseException:
+        # A test that has failed does not wait for them.
+        found.stop()
+        raise
     await found.end()
 
 
@@ -285,14 +293,66 @@ async def test_without_an_endpoint_the_replicas_answer(faulty: Faulty, ill: Ill)
             began = time.monotonic()
             assert await write(engine.session()) is Outcome.NOT_APPLIED
             assert time.monotonic() - began < 10
-        faulty.heal()
-        first = await jobs.result(job)
-        assert first is (Outcome.APPLIED if ill is Proxy.hang else Outcome.NOT_APPLIED)
-        written = int(first is Outcome.APPLIED)
+            faulty.heal()
+            assert await jobs.result(job) is Outcome.APPLIED
+        else:
+            assert await jobs.result(job) is not Outcome.APPLIED
+            faulty.heal()
+        written = int(ill is Proxy.hang)
         while await write(engine.session()) is not Outcome.APPLIED:
             await pause()
         assert counted(faulty) == written + 1
         await load.more_of(FIRST, SECOND)
+    await jobs.close()
+
+
+# --------------------------------------------------------------------------------- the schema
+
+
+async def test_a_change_of_the_schema_does_not_wait_for_a_replica_that_hangs(
+    faulty_postgres: Faulty,
+) -> None:
+    jobs = runtime.Jobs(1)
+    async with faulty_postgres.engine() as engine, readers(engine) as load:
+        faulty_postgres.far[0].hang()
+        job = jobs.start(lambda: create(engine), print)
+        await until(lambda: engine.stats()["routed"].get("endpoint: NOT_A_READ", 0) > 0)
+        await is_withdrawn(engine, FIRST)
+        await jobs.result(job)
+        assert names(engine) == {SECOND}
+        faulty_postgres.heal()
+        await is_back(engine, load)
+    await jobs.close()
+
+
+async def test_a_replica_that_missed_a_change_of_the_schema_is_soon_back(
+    faulty_postgres: Faulty,
+) -> None:
+    async with faulty_postgres.engine() as engine:
+        faulty_postgres.far[0].kill()
+        await create(engine)
+        faulty_postgres.heal()
+        async with readers(engine) as load:
+            await is_back(engine, load)
+
+
+async def create(engine: pgmd.AsyncEngine) -> None:
+    async with engine.session() as s:
+        await s.execute("CREATE TABLE another (n int)")
+
+
+async def test_whoever_waits_for_the_endpoint_gets_it_soon_after_it_is_back(faulty: Faulty) -> None:
+    jobs = runtime.Jobs(1)
+    async with faulty.engine(timeout=60.0, max_size=1) as engine:
+        faulty.near.kill()
+        job = jobs.start(lambda: write(engine.session()), print)
+        # Long enough for attempts that come ever more seldom.
+        gone = time.monotonic() + 8.0
+        await until(lambda: time.monotonic() > gone)
+        faulty.heal()
+        back = time.monotonic()
+        assert await jobs.result(job) is Outcome.APPLIED
+        assert time.monotonic() - back < 3.0
     await jobs.close()
 
 

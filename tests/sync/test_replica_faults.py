@@ -185,9 +185,12 @@ class Readers:
         before = Counter(self.answers)
         until(lambda: all(self.answers[name] >= before[name] + count for name in who))
 
+    def stop(self) -> None:
+        self._stopped = True
+
     def end(self) -> None:
         """Stop them; all must end, and all must have been right."""
-        self._stopped = True
+        self.stop()
         for job in self._running:
             self._jobs.result(job)
         self._jobs.close()
@@ -197,8 +200,13 @@ class Readers:
 @contextmanager
 def readers(engine: pgmd.Engine) -> Iterator[Readers]:
     found = Readers(engine)
-    found.more_of(FIRST, SECOND)
-    yield found
+    try:
+        found.more_of(FIRST, SECOND)
+        yield found
+    except BaseException:
+        # A test that has failed does not wait for them.
+        found.stop()
+        raise
     found.end()
 
 
@@ -284,14 +292,66 @@ def test_without_an_endpoint_the_replicas_answer(faulty: Faulty, ill: Ill) -> No
             began = time.monotonic()
             assert write(engine.session()) is Outcome.NOT_APPLIED
             assert time.monotonic() - began < 10
-        faulty.heal()
-        first = jobs.result(job)
-        assert first is (Outcome.APPLIED if ill is Proxy.hang else Outcome.NOT_APPLIED)
-        written = int(first is Outcome.APPLIED)
+            faulty.heal()
+            assert jobs.result(job) is Outcome.APPLIED
+        else:
+            assert jobs.result(job) is not Outcome.APPLIED
+            faulty.heal()
+        written = int(ill is Proxy.hang)
         while write(engine.session()) is not Outcome.APPLIED:
             pause()
         assert counted(faulty) == written + 1
         load.more_of(FIRST, SECOND)
+    jobs.close()
+
+
+# --------------------------------------------------------------------------------- the schema
+
+
+def test_a_change_of_the_schema_does_not_wait_for_a_replica_that_hangs(
+    faulty_postgres: Faulty,
+) -> None:
+    jobs = runtime.Jobs(1)
+    with faulty_postgres.engine() as engine, readers(engine) as load:
+        faulty_postgres.far[0].hang()
+        job = jobs.start(lambda: create(engine), print)
+        until(lambda: engine.stats()["routed"].get("endpoint: NOT_A_READ", 0) > 0)
+        is_withdrawn(engine, FIRST)
+        jobs.result(job)
+        assert names(engine) == {SECOND}
+        faulty_postgres.heal()
+        is_back(engine, load)
+    jobs.close()
+
+
+def test_a_replica_that_missed_a_change_of_the_schema_is_soon_back(
+    faulty_postgres: Faulty,
+) -> None:
+    with faulty_postgres.engine() as engine:
+        faulty_postgres.far[0].kill()
+        create(engine)
+        faulty_postgres.heal()
+        with readers(engine) as load:
+            is_back(engine, load)
+
+
+def create(engine: pgmd.Engine) -> None:
+    with engine.session() as s:
+        s.execute("CREATE TABLE another (n int)")
+
+
+def test_whoever_waits_for_the_endpoint_gets_it_soon_after_it_is_back(faulty: Faulty) -> None:
+    jobs = runtime.Jobs(1)
+    with faulty.engine(timeout=60.0, max_size=1) as engine:
+        faulty.near.kill()
+        job = jobs.start(lambda: write(engine.session()), print)
+        # Long enough for attempts that come ever more seldom.
+        gone = time.monotonic() + 8.0
+        until(lambda: time.monotonic() > gone)
+        faulty.heal()
+        back = time.monotonic()
+        assert jobs.result(job) is Outcome.APPLIED
+        assert time.monotonic() - back < 3.0
     jobs.close()
 
 
