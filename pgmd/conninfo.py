@@ -49,6 +49,8 @@ def libpq_defaults() -> dict[str, Any]:
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
+        # Milliseconds; else what was sent to a machine that has vanished is repeated for minutes.
+        "tcp_user_timeout": 30_000,
     }
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from ._version import __version__
 from .config import Replica
+from .conninfo import libpq_defaults
 from .profile import Dialect
 from .sql.quoting import identifier, literal
 
@@ -176,9 +177,11 @@ def attach_postgres(replica: Replica) -> tuple[str, ...]:
     The password goes into a secret: the extension prints its connection string in errors, and
     `duckdb_databases()` shows it.
     """
-    options = {**replica.postgres_options}
-    options.setdefault("application_name", "pgmd-replica")
-    options.setdefault("connect_timeout", 10)
+    options = {
+        **libpq_defaults(),
+        "application_name": "pgmd-replica",
+        **replica.postgres_options,
+    }
     secret = [
         f"{_SECRET_KEYS[k]} {literal(str(options.pop(k)))}" for k in _SECRET_KEYS if k in options
     ]

@@ -14,10 +14,12 @@ from pgmd import (
     Bookmark,
     Column,
     ConfigurationError,
+    Database,
     Decision,
     Endpoint,
     Engine,
     Error,
+    FanOutError,
     LocalError,
     NotSupportedError,
     Outcome,
@@ -33,6 +35,7 @@ from pgmd import (
     Route,
     RoutingError,
     Session,
+    StatementTimeout,
     UsageError,
 )
 
@@ -104,9 +107,23 @@ async def the_same_with_await() -> None:
         await engine.publish()
 
 
+def several() -> None:
+    engine = Engine(databases={"a": Database(replicas=[Replica(file="a.duckdb")])})
+    engine.wait(1.0)
+    with engine.session(database="a") as s:
+        assert_type(s.execute("SELECT 1").fetchone(), tuple[Any, ...] | None)
+        with s.map("SELECT %s", [[1]], errors="collect", timeout=1) as found:
+            found.arrow()
+    for one in engine.across(["a"]).execute("SELECT 1"):
+        one.fetchone()
+    engine.recycle()
+
+
 def errors(engine: Engine) -> None:
     try:
         engine.session()
+    except (StatementTimeout, FanOutError) as error:
+        assert_type(error.outcome, Outcome)
     except (ConfigurationError, UsageError, NotSupportedError, RoutingError, ParityError):
         pass
     except (PoolTimeout, PoolFull, PoolClosed, ReplicaError, LocalError) as error:
