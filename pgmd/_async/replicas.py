@@ -209,7 +209,8 @@ class AsyncReplicaSet:
     async def command(self, slot: Slot[Member], run: Run, text: str) -> None:
         """Run one of pgmd's own statements on a lent cursor or connection."""
         if is_wired(slot):
-            await (await wired(slot)).execute(text.encode())
+            connection = await wired(slot, in_transaction=text == "ROLLBACK")
+            await connection.execute(text.encode())
             return
         await self.on_thread(slot, run, lambda: _cursor(slot).command(run, text))
 
@@ -370,14 +371,14 @@ def is_wired(slot: Slot[Member]) -> bool:
     return isinstance(slot.replica.instance, Wire)
 
 
-async def wired(slot: Slot[Member]) -> AsyncPooled:
+async def wired(slot: Slot[Member], *, in_transaction: bool = False) -> AsyncPooled:
     """The connection of a slot, made if there is none or the server has ended it.
 
-    Raises psycopg's errors.
+    Raises psycopg's errors; *in_transaction* also when it has ended, for the transaction has, too.
     """
     wire = slot.replica.instance
     assert isinstance(wire, Wire)
-    if slot.cursor is not None and has_gone(slot.cursor.connection):
+    if not in_transaction and slot.cursor is not None and has_gone(slot.cursor.connection):
         slot.cursor.close()
         slot.cursor = None
     if slot.cursor is None:

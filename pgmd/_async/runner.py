@@ -302,7 +302,8 @@ class AsyncRunner:
 
     async def _wired(self, slot: Slot[Member]) -> AsyncPooled:
         """The connection of a slot, with what the session has set."""
-        connection = self.running = await wired(slot)
+        in_transaction = self.block is not None
+        connection = self.running = await wired(slot, in_transaction=in_transaction)
         for setting in () if self.block is not None else self.ledger.replay:
             _break(slot)  # for everybody else
             await connection.execute(setting)

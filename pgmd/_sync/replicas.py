@@ -210,7 +210,8 @@ class ReplicaSet:
     def command(self, slot: Slot[Member], run: Run, text: str) -> None:
         """Run one of pgmd's own statements on a lent cursor or connection."""
         if is_wired(slot):
-            (wired(slot)).execute(text.encode())
+            connection = wired(slot, in_transaction=text == "ROLLBACK")
+            connection.execute(text.encode())
             return
         self.on_thread(slot, run, lambda: _cursor(slot).command(run, text))
 
@@ -371,14 +372,14 @@ def is_wired(slot: Slot[Member]) -> bool:
     return isinstance(slot.replica.instance, Wire)
 
 
-def wired(slot: Slot[Member]) -> Pooled:
+def wired(slot: Slot[Member], *, in_transaction: bool = False) -> Pooled:
     """The connection of a slot, made if there is none or the server has ended it.
 
-    Raises psycopg's errors.
+    Raises psycopg's errors; *in_transaction* also when it has ended, for the transaction has, too.
     """
     wire = slot.replica.instance
     assert isinstance(wire, Wire)
-    if slot.cursor is not None and has_gone(slot.cursor.connection):
+    if not in_transaction and slot.cursor is not None and has_gone(slot.cursor.connection):
         slot.cursor.close()
         slot.cursor = None
     if slot.cursor is None:

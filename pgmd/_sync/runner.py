@@ -301,7 +301,8 @@ class Runner:
 
     def _wired(self, slot: Slot[Member]) -> Pooled:
         """The connection of a slot, with what the session has set."""
-        connection = self.running = wired(slot)
+        in_transaction = self.block is not None
+        connection = self.running = wired(slot, in_transaction=in_transaction)
         for setting in () if self.block is not None else self.ledger.replay:
             _break(slot)  # for everybody else
             connection.execute(setting)

@@ -19,7 +19,7 @@ from pgmd import Reason, Route
 from pgmd._async.endpoint import has_gone
 from pgmd.local import LocalEndpoint
 
-from ..fixtures.proxy import proxy_to
+from ..fixtures.proxy import Proxy, proxy_to
 from ..fixtures.stands import Stand
 from ..parity.support import same
 from .helpers import until
@@ -176,21 +176,35 @@ async def test_an_endpoint_of_another_dialect_has_no_such_replicas(stand: Stand)
         assert "speaks DuckDB's SQL" in engine.replicas.failures["replica-1"]
 
 
-async def test_a_connection_that_has_gone_is_made_anew(tmp_path: Path) -> None:
+@asynccontextmanager
+async def distant(folder: Path) -> AsyncIterator[tuple[pgmd.AsyncEngine, Proxy]]:
+    """An engine with one replica behind a proxy."""
     with (
         LocalEndpoint(
-            tmp_path / "app.duckdb",
-            auth="password",
-            password="tok-rw",
-            read_scaling_token=TOKEN,
+            folder / "app.duckdb", auth="password", password="tok-rw", read_scaling_token=TOKEN
         ) as local,
         proxy_to(("127.0.0.1", local.port)) as proxy,
     ):
-        replica = pgmd.Replica(
-            wire=f"host=127.0.0.1 port={proxy.port} user=postgres dbname=app", token=TOKEN
-        )
-        engine = pgmd.AsyncEngine(pgmd.Endpoint(local.dsn), [replica])
-        async with engine, engine.session() as s:
+        address = f"host=127.0.0.1 port={proxy.port} user=postgres dbname=app"
+        replica = pgmd.Replica(wire=address, token=TOKEN)
+        async with pgmd.AsyncEngine(pgmd.Endpoint(local.dsn), [replica]) as engine:
+            yield engine, proxy
+
+
+async def test_a_snapshot_whose_connection_has_gone_is_over(tmp_path: Path) -> None:
+    async with distant(tmp_path) as (engine, proxy), engine.session() as s:
+        async with s.snapshot() as snapshot:
+            assert (await snapshot.execute("SELECT 1 AS a")).fetchone() == (1,)
+            proxy.cut()
+            with pytest.raises(psycopg.OperationalError):
+                await snapshot.execute("SELECT 2 AS a")
+        assert at_rest(engine)
+        assert (await s.execute("SELECT 3 AS a")).fetchone() == (3,)
+
+
+async def test_a_connection_that_has_gone_is_made_anew(tmp_path: Path) -> None:
+    async with distant(tmp_path) as (engine, proxy):
+        async with engine.session() as s:
             for _ in range(3):
                 result = await s.execute("SELECT 1 AS a", route="replica")
                 assert result.fetchone() == (1,)
