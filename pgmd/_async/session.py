@@ -23,7 +23,8 @@ from ..routing.freshness import Bookmark
 from ..runtime import aio as runtime
 from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTransaction, Block
 from .endpoint import unsupported_savepoint
-from .fanout import AsyncFanOut, Errors, Options, SnapshotCrew, fan_out
+from .fanout import AsyncFanOut, Errors, Options, fan_out
+from .lanes import SnapshotCrew
 from .runner import AsyncRunner, Needs, refusal
 from .stream import AsyncStream
 

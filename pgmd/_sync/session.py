@@ -24,7 +24,8 @@ from ..routing.freshness import Bookmark
 from ..runtime import threads as runtime
 from .blocks import Block, EndpointView, ReplicaView, Snapshot, Transaction
 from .endpoint import unsupported_savepoint
-from .fanout import Errors, FanOut, Options, SnapshotCrew, fan_out
+from .fanout import Errors, FanOut, Options, fan_out
+from .lanes import SnapshotCrew
 from .runner import Needs, Runner, refusal
 from .stream import Stream
 
