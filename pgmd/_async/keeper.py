@@ -27,9 +27,9 @@ _log = logging.getLogger("pgmd.replica")
 T = TypeVar("T")
 
 # How long (seconds) a replica may take to answer a probe.
-_PROBE_WITHIN = 2.0
+_PROBE_WITHIN = 5.0
 # How long (seconds) it may take to tell what its database holds.
-_REREAD_WITHIN = 5.0
+_REREAD_WITHIN = 10.0
 # When a scheduled replacement fails the old one serves on, and it is tried again after so long.
 _REPLACE_AGAIN = 30.0
 
@@ -71,9 +71,13 @@ class AsyncKeeper:
         self._background = runtime.Background(self._keep, f"pgmd-keeper-{settings.name}")
 
     @property
-    def is_asleep(self) -> bool:
-        """Whether it is closed until somebody wants it."""
-        return self.member is None and not self._is_wanted
+    def trouble(self) -> str:
+        """Why it does not serve, in a word or two; "" when it does."""
+        if self.failure:
+            return "has failed"
+        if self.member is None:
+            return "is being opened" if self._is_wanted else "sleeps"
+        return ""
 
     def want(self) -> None:
         """Somebody would use it: wake it up."""

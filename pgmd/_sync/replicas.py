@@ -126,11 +126,8 @@ class ReplicaSet:
     @property
     def trouble(self) -> str:
         """Which replicas do not serve, for people."""
-        return ", ".join(
-            f"{keeper.settings.name} {'sleeps' if keeper.is_asleep else 'has failed'}"
-            for keeper in self._keepers
-            if keeper.is_asleep or keeper.failure
-        )
+        told = [f"{keeper.settings.name} {keeper.trouble}" for keeper in self._keepers]
+        return ", ".join(line for line in told if not line.endswith(" "))
 
     def want(self) -> None:
         """Somebody would use a replica: wake those that sleep."""
@@ -262,10 +259,10 @@ class ReplicaSet:
 
     def check_publishable(self) -> None:
         """Raise NotSupportedError if some replica cannot be moved on by pgmd."""
-        for member in self.members:
-            if member.settings.file is not None:
+        for replica in self._settings:
+            if replica.file is not None:
                 raise NotSupportedError(
-                    f"replica {member.name!r} reads a file that pgmd does not write; "
+                    f"replica {replica.name!r} reads a file that pgmd does not write; "
                     "write the file anew, then engine.recycle()"
                 )
 

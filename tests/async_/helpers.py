@@ -23,12 +23,20 @@ async def engine_on(
     each: dict[str, Any] | None = None,
     **settings: Any,
 ) -> pgmd.AsyncEngine:
-    """Open an engine; *each* has settings of the replicas, the rest are the endpoint's."""
+    """Open an engine and all of its replicas; *each* has settings of these, the rest are the
+    endpoint's."""
     if stand.kind == "dsn":
         named = {_IN_A_URL.get(name, name): value for name, value in (each or {}).items()}
-        return await pgmd.connect_async(stand.dsn, replicas=replicas, **named, **settings)
-    engine = pgmd.AsyncEngine(stand.endpoint(**settings), stand.replicas(replicas, **(each or {})))
-    await engine.open()
+        engine = await pgmd.connect_async(stand.dsn, replicas=replicas, **named, **settings)
+    else:
+        given = stand.replicas(replicas, **(each or {}))
+        engine = pgmd.AsyncEngine(stand.endpoint(**settings), given)
+        await engine.open()
+    try:
+        await engine.wait()
+    except BaseException:
+        await engine.close()
+        raise
     return engine
 
 

@@ -221,6 +221,7 @@ async def test_replicas_are_cut_off_from_the_machine(stand: Stand, tmp_path: Pat
     secret.write_text("a\n1\n")
     replicas = [pgmd.Replica(file=path), *stand.replicas(1)]
     async with pgmd.AsyncEngine(stand.endpoint(), replicas) as engine:
+        await engine.wait()
         for name in ("replica-1", "replica-2"):
             slot = await engine.replicas.lend(lambda member, name=name: member.name == name)  # type: ignore[misc]
             try:

@@ -24,12 +24,20 @@ def engine_on(
     each: dict[str, Any] | None = None,
     **settings: Any,
 ) -> pgmd.Engine:
-    """Open an engine; *each* has settings of the replicas, the rest are the endpoint's."""
+    """Open an engine and all of its replicas; *each* has settings of these, the rest are the
+    endpoint's."""
     if stand.kind == "dsn":
         named = {_IN_A_URL.get(name, name): value for name, value in (each or {}).items()}
-        return pgmd.connect(stand.dsn, replicas=replicas, **named, **settings)
-    engine = pgmd.Engine(stand.endpoint(**settings), stand.replicas(replicas, **(each or {})))
-    engine.open()
+        engine = pgmd.connect(stand.dsn, replicas=replicas, **named, **settings)
+    else:
+        given = stand.replicas(replicas, **(each or {}))
+        engine = pgmd.Engine(stand.endpoint(**settings), given)
+        engine.open()
+    try:
+        engine.wait()
+    except BaseException:
+        engine.close()
+        raise
     return engine
 
 

@@ -222,6 +222,7 @@ def test_replicas_are_cut_off_from_the_machine(stand: Stand, tmp_path: Path) -> 
     secret.write_text("a\n1\n")
     replicas = [pgmd.Replica(file=path), *stand.replicas(1)]
     with pgmd.Engine(stand.endpoint(), replicas) as engine:
+        engine.wait()
         for name in ("replica-1", "replica-2"):
             slot = engine.replicas.lend(lambda member, name=name: member.name == name)  # type: ignore[misc]
             try:

@@ -208,7 +208,7 @@ def test_an_idle_replica_sleeps_and_is_woken_by_a_read(stand: Stand) -> None:
         with engine.session() as s:
             decision = (s.execute("SELECT 1 AS a")).decision
             assert decision.reason is Reason.REPLICAS_DOWN
-            assert decision.detail == "replica-1 sleeps"
+            assert decision.detail == "replica-1 is being opened"
         until(lambda: names(engine) == {"replica-1"})
 
 
