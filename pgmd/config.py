@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -343,7 +343,7 @@ class Database:
     """One of several databases of an engine: on one account or on another, with its own tokens."""
 
     endpoint: Endpoint | None = None
-    replicas: tuple[Replica, ...] = ()
+    replicas: Sequence[Replica] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "replicas", tuple(self.replicas))
@@ -375,7 +375,7 @@ class Settings:
         )
         check_consistency(self.consistency, self.max_staleness)
         databases = {
-            name: replace(each, replicas=named(each.replicas, name))
+            name: replace(each, replicas=named(tuple(each.replicas), name))
             for name, each in self.databases.items()
         }
         object.__setattr__(self, "databases", databases)

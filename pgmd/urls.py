@@ -247,7 +247,7 @@ def _motherduck_settings(databases: str, given: dict[str, Any]) -> Settings:
     names = databases.split(",")
     if len(names) == 1:
         one = _motherduck(databases, given)
-        return _settings(one.endpoint, one.replicas, given)
+        return _settings(one.endpoint, tuple(one.replicas), given)
     require(
         all(names) and len(set(names)) == len(names),
         "malformed URL: of several databases each has a name of its own",

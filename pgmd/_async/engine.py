@@ -112,10 +112,10 @@ class AsyncEngine:
         endpoint = settings.endpoint
         self.settings = settings
         self.database = database
+        alone = replace(settings, databases={})
         self._databases = {
             name: AsyncEngine.of(
-                replace(settings, endpoint=each.endpoint, replicas=each.replicas, databases={}),
-                name,
+                replace(alone, endpoint=each.endpoint, replicas=tuple(each.replicas)), name
             )
             for name, each in settings.databases.items()
         }

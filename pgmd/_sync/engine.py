@@ -113,10 +113,10 @@ class Engine:
         endpoint = settings.endpoint
         self.settings = settings
         self.database = database
+        alone = replace(settings, databases={})
         self._databases = {
             name: Engine.of(
-                replace(settings, endpoint=each.endpoint, replicas=each.replicas, databases={}),
-                name,
+                replace(alone, endpoint=each.endpoint, replicas=tuple(each.replicas)), name
             )
             for name, each in settings.databases.items()
         }

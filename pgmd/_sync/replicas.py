@@ -84,8 +84,10 @@ class ReplicaSet:
 
     def wait(self, timeout: float) -> None:
         """Wait until each replica has been opened. Raises PoolTimeout."""
-        if (self._keepers and not self._all_tried.wait(timeout)) or self.failures:
+        if self._keepers and not self._all_tried.wait(timeout):
             raise PoolTimeout(f"not all replicas open within {timeout:.1f} s: {self._told()}")
+        if self.failures:
+            raise PoolTimeout(f"not all replicas could be opened: {self._told()}")
 
     def _stir(self) -> None:
         """Something has changed: look who could go on now."""

@@ -186,7 +186,10 @@ async def test_chosen_tables_only(stand: Stand) -> None:
 
 @pytest.mark.only("postgres", reason="a snapshot of a local endpoint has all tables")
 async def test_a_missing_table_is_named(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
-    async with await engine_with(stand, tables=("t", "nope")) as engine, engine.session() as s:
+    with pytest.raises(pgmd.PoolTimeout, match="no such table: nope"):
+        await engine_with(stand, tables=("t", "nope"))
+    replicas = stand.replicas(1, mode="snapshot", tables=("nope",))
+    async with pgmd.AsyncEngine(stand.endpoint(), replicas) as engine, engine.session() as s:
         assert (await count(s))[1] is Route.ENDPOINT
     assert "no such table: nope" in caplog.text
 

@@ -166,7 +166,7 @@ def test_the_only_paths_shown_are_those_of_the_source_and_of_the_home_folder(pla
     own.add(f"{place.folder}/.duckdb/stored_secrets")
     if place.kind == "live":
         # DuckDB takes what the extension connects with for a path.
-        own.add(f"{place.folder}/application_name=")
+        own.add(f"{place.folder}/connect_timeout=")
         own.add(str(conninfo_to_dict(place.engine.settings.replicas[0].postgres or "")["host"]))
     assert paths <= own
 

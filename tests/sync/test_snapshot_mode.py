@@ -185,7 +185,10 @@ def test_chosen_tables_only(stand: Stand) -> None:
 
 @pytest.mark.only("postgres", reason="a snapshot of a local endpoint has all tables")
 def test_a_missing_table_is_named(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
-    with engine_with(stand, tables=("t", "nope")) as engine, engine.session() as s:
+    with pytest.raises(pgmd.PoolTimeout, match="no such table: nope"):
+        engine_with(stand, tables=("t", "nope"))
+    replicas = stand.replicas(1, mode="snapshot", tables=("nope",))
+    with pgmd.Engine(stand.endpoint(), replicas) as engine, engine.session() as s:
         assert (count(s))[1] is Route.ENDPOINT
     assert "no such table: nope" in caplog.text
 
