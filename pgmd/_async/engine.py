@@ -112,10 +112,15 @@ class AsyncEngine:
         endpoint = settings.endpoint
         self.settings = settings
         self.database = database
-        alone = replace(settings, databases={})
         self._databases = {
             name: AsyncEngine.of(
-                replace(alone, endpoint=each.endpoint, replicas=tuple(each.replicas)), name
+                replace(
+                    settings,
+                    endpoint=each.endpoint,
+                    replicas=tuple(each.replicas),
+                    databases={},
+                ),
+                name,
             )
             for name, each in settings.databases.items()
         }
