@@ -30,13 +30,13 @@ _numbers = itertools.count(1)
 
 @dataclass(slots=True, eq=False)
 class _Copy:
-    """One columnar snapshot of a Postgres database on disk, gone with its last reader."""
+    """One columnar snapshot of a Postgres database on disk, gone with its last reader; whoever
+    opens next counts as one for as long as it is the newest."""
 
     path: Path
     catalogue: Catalogue
     freshness: Freshness
-    readers: int = 0
-    is_newest: bool = True
+    readers: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -190,11 +190,7 @@ class Opener:
             new = self._make_copy(replica, position)
             old, self._copies[_source(replica)] = self._copies.get(_source(replica)), new
         if old is not None:
-            with self._lock:
-                old.is_newest = False
-                is_idle = old.readers == 0
-            if is_idle:
-                old.path.unlink(missing_ok=True)
+            self._release(old)
 
     def publish(self, published: Freshness) -> None:
         """What is opened from now on shows this."""
@@ -209,7 +205,7 @@ class Opener:
     def _release(self, copy: _Copy) -> None:
         with self._lock:
             copy.readers -= 1
-            is_idle = copy.readers == 0 and not copy.is_newest
+            is_idle = copy.readers == 0
         if is_idle:
             copy.path.unlink(missing_ok=True)
 

@@ -29,8 +29,6 @@ class Wire:
     Every connection names the same session, so that all of them reach one duckling.
     """
 
-    catalogue = None
-
     def __init__(self, replica: Replica, token: str, redact: Redact) -> None:
         """Raises `ReplicaError`, without secrets."""
         self._redact = redact

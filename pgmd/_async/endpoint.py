@@ -199,9 +199,7 @@ class AsyncEndpointPool:
     async def _configure(self, connection: AsyncPooled) -> None:
         connection.prepare_threshold = self.profile.prepare_threshold
         if self.profile.dialect is Dialect.DUCKDB:
-            # psycopg leaves the type of a str open, and a parameter without a type that decides a
-            # result column is "ambiguous" to MotherDuck (github.com/hrl20/metabase, FIXES.md).
-            connection.adapters.register_dumper(str, StrDumper)
+            send_texts(connection)
         connection.rested_since = now()
 
     def _timed_out(self, timeout: float | None) -> str:
@@ -215,6 +213,13 @@ class AsyncEndpointPool:
 
     def __repr__(self) -> str:
         return f"<EndpointPool {self._settings!r}>"
+
+
+def send_texts(connection: AsyncPooled) -> None:
+    """Have a str sent as text."""
+    # psycopg leaves its type open, and a parameter without a type that decides a result column is
+    # "ambiguous" to MotherDuck (github.com/hrl20/metabase, FIXES.md).
+    connection.adapters.register_dumper(str, StrDumper)
 
 
 async def _check(connection: AsyncPooled) -> None:

@@ -110,6 +110,7 @@ class AsyncEngine:
 
     def _make(self, settings: Settings, database: str = "") -> None:
         endpoint = settings.endpoint
+        timeout = endpoint.timeout if endpoint is not None else 30.0
         self.settings = settings
         self.database = database
         self._databases = {
@@ -131,7 +132,7 @@ class AsyncEngine:
             self.settings.replicas,
             self.redact,
             self._survey,
-            timeout=endpoint.timeout if endpoint is not None else 30.0,
+            timeout=timeout,
             max_waiting=endpoint.max_waiting if endpoint is not None else 0,
             has_endpoint=endpoint is not None,
         )
@@ -142,7 +143,7 @@ class AsyncEngine:
         self._surveying = runtime.Guard()
         self._spilling: AsyncSlots[str] = AsyncSlots(
             _nothing,
-            timeout=endpoint.timeout if endpoint is not None else 30.0,
+            timeout=timeout,
             max_waiting=0,
             what="replica serves, and no place on the endpoint in its stead",
             advice="see stats() and the log of pgmd.replica, raise endpoint_spill",
@@ -554,7 +555,9 @@ class AsyncEngine:
 
     @asynccontextmanager
     async def spilling(self) -> AsyncIterator[None]:
-        """While a read runs on the endpoint because no replica serves. Raises PoolTimeout."""
+        """While a read runs on the endpoint because no replica serves, which wakes those that
+        sleep. Raises PoolTimeout."""
+        self.replicas.want()
         slot = await self._spilling.lend(lambda _: True)
         try:
             yield

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.types.string import StrDumper
 
 from ..clock import now
 from ..config import Replica
@@ -22,7 +21,7 @@ from ..routing.freshness import Freshness
 from ..runtime import aio as runtime
 from ..shape import Loaded, Reading
 from ..wire import Wire
-from .endpoint import AsyncPooled, has_gone
+from .endpoint import AsyncPooled, has_gone, send_texts
 from .keeper import AsyncKeeper, Keeping
 from .slots import AsyncSlots
 
@@ -382,7 +381,6 @@ async def wired(slot: Slot[Member], *, in_transaction: bool = False) -> AsyncPoo
         slot.cursor = None
     if slot.cursor is None:
         connection = await AsyncPooled.connect(**wire.options, prepare_threshold=None)
-        # As the endpoint's, see there.
-        connection.adapters.register_dumper(str, StrDumper)
+        send_texts(connection)
         slot.cursor = _Wired(connection)
     return slot.cursor.connection  # type: ignore[no-any-return]

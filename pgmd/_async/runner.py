@@ -356,7 +356,6 @@ class AsyncRunner:
             finally:
                 self._end_stream(slot)
         if decision.is_spill:
-            self._engine.replicas.want()
             async with self._engine.spilling(), self._stream_endpoint(request, decision) as stream:
                 yield stream
         else:

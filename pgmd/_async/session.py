@@ -128,7 +128,6 @@ class AsyncSession(Generic[Row]):
                     return result
                 decision = result
             if decision.is_spill:
-                self._engine.replicas.want()
                 async with self._engine.spilling():
                     return await self._runner.on_endpoint(request, decision)
             return await self._runner.on_endpoint(request, decision)

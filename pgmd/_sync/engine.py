@@ -111,6 +111,7 @@ class Engine:
 
     def _make(self, settings: Settings, database: str = "") -> None:
         endpoint = settings.endpoint
+        timeout = endpoint.timeout if endpoint is not None else 30.0
         self.settings = settings
         self.database = database
         self._databases = {
@@ -132,7 +133,7 @@ class Engine:
             self.settings.replicas,
             self.redact,
             self._survey,
-            timeout=endpoint.timeout if endpoint is not None else 30.0,
+            timeout=timeout,
             max_waiting=endpoint.max_waiting if endpoint is not None else 0,
             has_endpoint=endpoint is not None,
         )
@@ -143,7 +144,7 @@ class Engine:
         self._surveying = runtime.Guard()
         self._spilling: Slots[str] = Slots(
             _nothing,
-            timeout=endpoint.timeout if endpoint is not None else 30.0,
+            timeout=timeout,
             max_waiting=0,
             what="replica serves, and no place on the endpoint in its stead",
             advice="see stats() and the log of pgmd.replica, raise endpoint_spill",
@@ -555,7 +556,9 @@ class Engine:
 
     @contextmanager
     def spilling(self) -> Iterator[None]:
-        """While a read runs on the endpoint because no replica serves. Raises PoolTimeout."""
+        """While a read runs on the endpoint because no replica serves, which wakes those that
+        sleep. Raises PoolTimeout."""
+        self.replicas.want()
         slot = self._spilling.lend(lambda _: True)
         try:
             yield

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.types.string import StrDumper
 
 from ..clock import now
 from ..config import Replica
@@ -23,7 +22,7 @@ from ..routing.freshness import Freshness
 from ..runtime import threads as runtime
 from ..shape import Loaded, Reading
 from ..wire import Wire
-from .endpoint import Pooled, has_gone
+from .endpoint import Pooled, has_gone, send_texts
 from .keeper import Keeper, Keeping
 from .slots import Slots
 
@@ -383,7 +382,6 @@ def wired(slot: Slot[Member], *, in_transaction: bool = False) -> Pooled:
         slot.cursor = None
     if slot.cursor is None:
         connection = Pooled.connect(**wire.options, prepare_threshold=None)
-        # As the endpoint's, see there.
-        connection.adapters.register_dumper(str, StrDumper)
+        send_texts(connection)
         slot.cursor = _Wired(connection)
     return slot.cursor.connection  # type: ignore[no-any-return]

@@ -355,7 +355,6 @@ class Runner:
             finally:
                 self._end_stream(slot)
         if decision.is_spill:
-            self._engine.replicas.want()
             with self._engine.spilling(), self._stream_endpoint(request, decision) as stream:
                 yield stream
         else:

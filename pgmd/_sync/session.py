@@ -129,7 +129,6 @@ class Session(Generic[Row]):
                     return result
                 decision = result
             if decision.is_spill:
-                self._engine.replicas.want()
                 with self._engine.spilling():
                     return self._runner.on_endpoint(request, decision)
             return self._runner.on_endpoint(request, decision)
