@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Protocol
 import duckdb
 
 from .cache import Cache
-from .clock import now
 from .errors import ReplicaError, UsageError
 from .forking import hold, leak
 from .routing import definitions
@@ -347,9 +346,8 @@ class Instance:
             connection.execute(statement)
         return Cursor(connection, self._statements)
 
-    def refresh(self) -> float:
-        """Pick the newest published snapshot up; return when that began, in clock seconds."""
-        began = now()
+    def refresh(self) -> None:
+        """Pick the newest published snapshot up. Raises `ReplicaError`."""
         if self._plan.refresh is not None:
             cursor = self._root.cursor()
             try:
@@ -358,7 +356,6 @@ class Instance:
                 raise self._failed("cannot be refreshed", error) from None
             finally:
                 cursor.close()
-        return began
 
     def probe(self) -> None:
         """Ask what is behind it whether it still answers. Raises duckdb's errors."""

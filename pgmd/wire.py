@@ -6,7 +6,6 @@ from typing import Any
 
 import psycopg
 
-from .clock import now
 from .config import Replica
 from .duck import Redact
 from .errors import ReplicaError
@@ -55,15 +54,13 @@ class Wire:
         with self._connect() as connection:
             connection.execute("SELECT 1")
 
-    def refresh(self) -> float:
-        """Pick the newest published snapshot up; return when that began, in clock seconds."""
-        began = now()
+    def refresh(self) -> None:
+        """Pick the newest published snapshot up. Raises `ReplicaError`."""
         try:
             with self._connect() as connection:
                 connection.execute(refresh_statement(self._database).encode())
         except psycopg.Error as error:
             raise self._failed("cannot be refreshed", error) from None
-        return began
 
     def read_definitions(self) -> Definitions:
         """The tables, views and macros that are there now. Raises psycopg's errors."""
