@@ -243,7 +243,9 @@ def send(port: int, pieces: list[bytes]) -> bytes:
         with contextlib.suppress(ConnectionError):
             for piece in pieces:
                 client.sendall(piece)
-            client.shutdown(socket.SHUT_WR)
+            # By now it may be gone: shutting down then is no ConnectionError but ENOTCONN.
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_WR)
             while data := client.recv(65536):
                 replies += data
     return bytes(replies)
