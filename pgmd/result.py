@@ -121,7 +121,7 @@ class Result(Generic[Row]):
         self._decision = decision
         self._seconds = seconds
         self._zone = zone
-        self._more = rows.lists() if rows is not None else iter(())
+        self._more = self.lists()
         self._batch: list[Any] = []
         self._next = 0
         self.rowcount = rowcount
@@ -196,11 +196,15 @@ class Result(Generic[Row]):
         self._batch, self._next = batch, 0
         return True
 
+    def lists(self) -> Iterator[list[Any]]:
+        """The complete result as tuples, some thousands of rows at a time."""
+        return self._rows.lists() if self._rows is not None else iter(())
+
     def copy(self) -> Result[Row]:
         """Another result over the same rows, independent of this one, before its first row."""
         twin = copy(self)
         # Lists of its own: fetchall() hands them out.
-        twin._more = map(list, self._rows.lists()) if self._rows is not None else iter(())
+        twin._more = map(list, self.lists())
         twin._batch, twin._next = [], 0
         return twin
 

@@ -114,6 +114,12 @@ class Shapes:
     def known_types(self, request: Request) -> Sequence[str] | None:
         return self._types.get(key(request))
 
+    def is_nested(self, request: Request) -> bool:
+        """Whether an answer is known to have values that a DuckDB behind a wire sends as text."""
+        entry = self.entry(request)
+        kinds = [parse(str(column[1])) for column in entry.described] if entry is not None else []
+        return any(kind is not None and kind.fields for kind in kinds)
+
     def forget_columns(self) -> None:
         """Tables may have changed, and with them names and types of columns."""
         self._types.clear()

@@ -152,7 +152,7 @@ def _environment(environ: Mapping[str, str], scheme: str) -> dict[str, Any]:
         for name, value in environ.items()
         if name.startswith("PGMD_")
         and not name.startswith("PGMD_TEST_")
-        and name not in ("PGMD_ENDPOINT", "PGMD_REQUIRE_CONTAINER")
+        and name not in ("PGMD_ENDPOINT", "PGMD_REQUIRE_CONTAINER", "PGMD_ROUTE_READS")
     }
     if scheme == "motherduck":
         raw |= {

@@ -303,6 +303,11 @@ async def run_all(works: Iterable[Callable[[], Awaitable[T]]]) -> list[T | BaseE
     return await asyncio.gather(*(work() for work in works), return_exceptions=True)
 
 
+def home() -> asyncio.AbstractEventLoop:
+    """To what the things made here belong, and with what they end."""
+    return asyncio.get_running_loop()
+
+
 async def finish(work: Coroutine[Any, Any, None]) -> None:
     """Run *work* to its end, even when the caller is cancelled meanwhile."""
     try:

@@ -27,6 +27,12 @@ T = TypeVar("T")
 ASYNC: Final = False
 _STOP_EVERY = 0.05
 
+
+class _Process:
+    """Weakly referred to by what belongs to it."""
+
+
+_PROCESS = _Process()
 Guard = threading.Lock
 Lock = threading.Lock
 
@@ -341,6 +347,11 @@ class Gate:
     def wait(self, seconds: float) -> bool:
         """Wait until it is open; False when that takes longer."""
         return self._event.wait(seconds)
+
+
+def home() -> object:
+    """To what the things made here belong: the process, whichever thread it is."""
+    return _PROCESS
 
 
 def run_all(works: Iterable[Callable[[], T]]) -> list[T | BaseException]:
