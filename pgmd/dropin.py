@@ -1,8 +1,8 @@
 """What the drop-in's connections and cursors have in common, whatever the colour.
 
 psycopg's cursors read a result through a few attributes of a libpq result and of a transformer:
-`Shown` has these for an answer that came from a replica. `Unopened` stands in for the libpq
-connection until that is needed.
+`Shown` has these for an answer that came from a replica. `StandIn` has those of a libpq connection
+that psycopg looks at when it sends nothing.
 """
 
 from __future__ import annotations
@@ -276,24 +276,25 @@ def modifier(column: Column) -> int:
     return -1
 
 
-# --------------------------------------------------------------------------- not connected yet
+# ------------------------------------------------------------------ not connected, or not there
 
 
-class Unopened:
-    """Stands in for a libpq connection until one is needed: idle, and of nobody's notice.
+class StandIn:
+    """Stands in for a libpq connection until one is needed, or while a transaction is on a replica.
 
-    Whatever else is asked of it opens the real one, by *connect*, and blocks meanwhile.
+    Whatever else is asked of it comes from the real one, which *connect* returns: it may open it
+    first, and block meanwhile.
     """
 
     pipeline_status = pq.PipelineStatus.OFF
-    transaction_status = _IDLE
     error_message = ""
     _encoding = "utf-8"
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    def __init__(self, params: Mapping[str, Any], connect: Callable[[], Any]) -> None:
         self.params = params
-        self.connect: Callable[[], Any] | None = None
+        self.connect = connect
         self.status = _OK
+        self.transaction_status = _IDLE
         self.notice_handler: Any = None
         self.notify_handler: Any = None
 
@@ -306,11 +307,11 @@ class Unopened:
         self.status = _BAD
 
     def __getattr__(self, name: str) -> Any:
-        if self.status == _BAD or self.connect is None:
+        if self.status == _BAD:
             raise psycopg.OperationalError("the connection is closed")
         return getattr(self.connect(), name)
 
 
-def is_unopened(pgconn: object) -> bool:
+def is_stand_in(pgconn: object) -> bool:
     """Whether it only stands in for a connection."""
-    return isinstance(pgconn, Unopened)
+    return isinstance(pgconn, StandIn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -23,12 +23,12 @@ from ..dropin import (
     Identity,
     RouteReads,
     Shown,
-    Unopened,
+    StandIn,
     check_route_reads,
     endpoint_params,
     identity,
     is_addressed,
-    is_unopened,
+    is_stand_in,
     known_profile,
     learn_profile,
     own_loader,
@@ -55,6 +55,10 @@ if TYPE_CHECKING:
 Query = Any
 _IDLE = pq.TransactionStatus.IDLE
 _PLAIN = Profile("postgres", "", "")
+
+
+def _nothing() -> Any:
+    raise psycopg.OperationalError("the connection is closed")
 
 
 class AsyncRouting:
@@ -162,6 +166,8 @@ class AsyncRouting:
             return None
         decision = self._place(session, cursor, request)
         if decision.route is Route.REPLICA:
+            if _reads_only(cursor.connection):
+                await self.open_snapshot(cursor.connection)
             found = await session._runner.on_replica(request, decision, None)
             if isinstance(found, Result):
                 return self._shown(found, cursor, request, form)
@@ -191,9 +197,12 @@ class AsyncRouting:
             return Reason.ASKED, "route_reads is off"
         if connection._pipeline is not None:
             return Reason.TRANSACTION, "a pipeline"
+        if self.in_snapshot:
+            return None
         if connection.pgconn.transaction_status != _IDLE or self.in_transaction:
             return Reason.TRANSACTION, ""
-        if not connection.autocommit and self.route_reads != "lazy-begin":
+        waits = self.route_reads == "lazy-begin" or connection.read_only
+        if not connection.autocommit and not waits:
             return Reason.TRANSACTION, "not in autocommit mode"
         if connection.closed or cursor.closed:
             return Reason.FAILED, "closed"
@@ -226,18 +235,64 @@ class AsyncRouting:
         self.decision = decision
         self._counts[decision.route, decision.reason] += 1
 
+    # --------------------------------------------------------------- read-only transactions
+
+    @property
+    def in_snapshot(self) -> bool:
+        """Whether a read-only transaction is open on a replica."""
+        return self._session is not None and self._session._runner.block is not None
+
+    async def open_snapshot(self, connection: Any) -> bool:
+        """Begin a read-only transaction on a replica; False if the endpoint is to have it."""
+        session = self._session
+        if session is None or self.route_reads == "off" or self.in_snapshot:
+            return self.in_snapshot
+        if connection.pgconn.transaction_status != _IDLE or session._runner.ledger.pin:
+            return False
+        block = session._runner.block = await session._runner.open_replica_snapshot()
+        if block is not None:
+            connection._stand_in()
+        return block is not None
+
+    async def end_snapshot(self, connection: Any) -> None:
+        """End the read-only transaction on a replica, if one is open."""
+        session = self._session
+        if session is None or session._runner.block is None:
+            return
+        block, session._runner.block = session._runner.block, None
+        connection._stand_back()
+        await session._runner.end_snapshot(block)
+
+    async def leave_snapshot(self, connection: Any, statement: Statement | None) -> None:
+        """The endpoint goes on with what began on a replica, where it may see another moment."""
+        if statement is not None and statement.may_write and not statement.ends_transaction:
+            raise psycopg.errors.ReadOnlySqlTransaction(
+                f"cannot execute {statement.verb or 'this'} in a read-only transaction"
+            )
+        ends = statement is not None and statement.ends_transaction
+        if not ends and (statement is None or _sees_one_moment(connection)):
+            raise NotSupportedError(
+                "this read-only transaction is on a replica, which cannot run this: run it in one "
+                "of its own, or set connection.pgmd.route_reads to 'off' before the transaction"
+            )
+        await self.end_snapshot(connection)
+
     # --------------------------------------------------------------------------- on the endpoint
 
     @asynccontextmanager
     async def sending(
-        self, connection: Any, request: Request | None
+        self, cursor: Any, request: Request | None
     ) -> AsyncIterator[Statement | None]:
         """While the connection runs a statement. Raises `NotSupportedError` for what the server
         is known to lack, before it is sent, and psycopg's errors as PostgreSQL would give them."""
         text = request.text if request is not None else None
         statement = analyse(text) if text is not None else None
+        connection = cursor.connection
         if statement is not None:
             self._check_sendable(statement)
+        if self.in_snapshot:
+            await self.leave_snapshot(connection, statement)
+        await cursor._connect()
         self._begin(statement)
         ended = False
         try:
@@ -328,8 +383,7 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
         request = routing.request(self, query, params)
         if routing.route_reads != "off" and await self._read(routing, request, binary):
             return self
-        await self._connect()
-        async with routing.sending(connection, request) as statement:
+        async with routing.sending(self, request) as statement:
             await super().execute(query, params, prepare=prepare, binary=binary)
             self._uncount(routing, statement)
         return self
@@ -365,14 +419,13 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
     async def _sending(self, query: Query) -> AsyncIterator[None]:
         connection: Any = self._conn
         routing = connection.pgmd
-        await self._connect()
-        async with routing.sending(connection, routing.request(self, query, None)):
+        async with routing.sending(self, routing.request(self, query, None)):
             yield
 
     async def _connect(self) -> None:
         """Have a connection to the server."""
         connection: Any = self._conn
-        if is_unopened(self._pgconn):
+        if is_stand_in(self._pgconn):
             await connection._open()
             self._pgconn = connection.pgconn
 
@@ -431,6 +484,21 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
             self._show(Shown.of_command(done, self._adapters))
 
 
+def _reads_only(connection: Any) -> bool:
+    """Whether a statement begins a read-only transaction."""
+    return bool(connection.read_only and not connection.autocommit)
+
+
+def _sees_one_moment(connection: Any) -> bool:
+    """Whether all statements of its transaction must see the same state."""
+    is_committed = connection.isolation_level in (None, *_COMMITTED)
+    is_blocked = connection._num_transactions > 0
+    return is_blocked or not is_committed or connection.pgmd.profile.dialect is Dialect.DUCKDB
+
+
+_COMMITTED = (psycopg.IsolationLevel.READ_COMMITTED, psycopg.IsolationLevel.READ_UNCOMMITTED)
+
+
 def routed(cursor_class: type[Any]) -> type[Any]:
     """The same kind of cursor, routed; frameworks bring their own subclasses of psycopg's."""
     if issubclass(cursor_class, AsyncCursor):
@@ -482,6 +550,8 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
         self.cursor_factory = AsyncCursor
         self.server_cursor_factory = AsyncServerCursor
         self._opening = runtime.Lock()
+        # The connection to the server while a transaction on a replica stands in for it.
+        self._reality: Any = None
 
     @classmethod
     async def connect(  # type: ignore[override]  # libpq has no keywords of these names
@@ -536,7 +606,7 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
 
     @classmethod
     def _unopened(cls, params: Mapping[str, Any], **arguments: Any) -> Self:
-        standing_in = Unopened(params)
+        standing_in = StandIn(params, _nothing)
         connection = cls(standing_in)
         connection._autocommit = bool(arguments["autocommit"])
         connection.prepare_threshold = arguments["prepare_threshold"]
@@ -549,10 +619,14 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
         standing_in.connect = partial(_open_now, ref(connection))
         return connection
 
+    @property
+    def _is_unopened(self) -> bool:
+        return is_stand_in(self.pgconn) and self._reality is None
+
     async def _open(self) -> None:
         """Have a connection to the server."""
         async with self._opening:
-            if is_unopened(self.pgconn) and not self.closed:
+            if is_stand_in(self.pgconn) and not self.closed:
                 params = cast("Any", self.pgconn).params
                 self._adopt(await psycopg.AsyncConnection.connect(make_conninfo(**params)))
 
@@ -608,6 +682,8 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
             await end()
             return
         try:
+            if self.pgmd.in_snapshot and not self._num_transactions:
+                await self.pgmd.end_snapshot(self)
             await end()
         except psycopg.Error as error:
             raise self.pgmd.explained(error, lost=self.broken) from error.__cause__
@@ -626,6 +702,16 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
             async with super().transaction(savepoint_name, force_rollback) as transaction:
                 yield transaction
             return
+        if self.read_only:
+            is_inner = self.pgmd.in_snapshot
+            if await self.pgmd.open_snapshot(self):
+                try:
+                    async with _ReplicaTransaction(self, savepoint_name, force_rollback) as each:
+                        yield each
+                finally:
+                    if not is_inner:
+                        await self.pgmd.end_snapshot(self)
+                return
         await self._open()
         self._check_nesting(savepoint_name)
         raised: BaseException | None = None
@@ -655,6 +741,8 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[Any]:
         """As psycopg's."""
+        if self.pgmd.in_snapshot:
+            await self.pgmd.leave_snapshot(self, None)
         await self._open()
         try:
             async with super().pipeline() as pipeline:
@@ -664,19 +752,35 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
 
     async def close(self) -> None:
         """As psycopg's."""
-        if not self.closed and not getattr(self, "_pool", None):
+        pool = getattr(self, "_pool", None)
+        if not self.closed and not getattr(pool, "close_returns", False):
+            await self.pgmd.end_snapshot(self)
             await self.pgmd.close()
         await super().close()
 
     def cancel(self) -> None:
         """As psycopg's, also of what runs on a replica."""
-        if not self.pgmd.cancel() and not is_unopened(self.pgconn):
+        if not self.pgmd.cancel() and not self._is_unopened:
             super().cancel()
 
     async def cancel_safe(self, *, timeout: float = 30.0) -> None:
         """As psycopg's, also of what runs on a replica."""
-        if not self.pgmd.cancel() and not is_unopened(self.pgconn):
+        if not self.pgmd.cancel() and not self._is_unopened:
             await super().cancel_safe(timeout=timeout)
+
+    # ------------------------------------------------------------- a transaction on a replica
+
+    def _stand_in(self) -> None:
+        """Seem to be in a transaction, to psycopg and its pool."""
+        if not self._is_unopened:
+            real = self._reality = self.pgconn
+            self.pgconn = cast("Any", StandIn({}, lambda: real))
+        cast("Any", self.pgconn).transaction_status = pq.TransactionStatus.INTRANS
+
+    def _stand_back(self) -> None:
+        cast("Any", self.pgconn).transaction_status = _IDLE
+        if self._reality is not None:
+            self.pgconn, self._reality = self._reality, None
 
     # ------------------------------------------------------------------------- the server's quirks
 
@@ -726,6 +830,15 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
         if self.pgmd.in_transaction and not self._num_transactions:
             self.pgmd.in_transaction = False
             yield from self._exec_command(command)
+
+
+class _ReplicaTransaction(psycopg.AsyncTransaction):
+    """A read-only transaction() on a replica: the endpoint hears nothing of it."""
+
+    def _get_enter_commands(self) -> Iterator[bytes]:
+        return iter(())
+
+    _get_commit_commands = _get_rollback_commands = _get_enter_commands
 
 
 def _probe_gen(connection: Any) -> PQGen[Profile]:

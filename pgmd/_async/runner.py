@@ -537,11 +537,18 @@ class AsyncRunner:
             await engine.schema_changed()
 
     async def open_snapshot(self) -> Block:
-        slot = await self._borrow() if self._engine.settings.replicas else None
-        if slot is None and self._engine.endpoint is None:
+        block = await self.open_replica_snapshot()
+        if block is not None:
+            return block
+        if self._engine.endpoint is None:
             raise refusal(self.not_served(NO_FACTS))
+        return await self._open_endpoint_snapshot()
+
+    async def open_replica_snapshot(self) -> Block | None:
+        """Begin a snapshot on a replica; None if none may serve it."""
+        slot = await self._borrow() if self._engine.settings.replicas else None
         if slot is None:
-            return await self._open_endpoint_snapshot()
+            return None
         await self._engine.replicas.begin(slot, self.ledger.replay)
         return Block(slot=slot, is_snapshot=True)
 

@@ -24,12 +24,12 @@ from ..dropin import (
     Identity,
     RouteReads,
     Shown,
-    Unopened,
+    StandIn,
     check_route_reads,
     endpoint_params,
     identity,
     is_addressed,
-    is_unopened,
+    is_stand_in,
     known_profile,
     learn_profile,
     own_loader,
@@ -56,6 +56,10 @@ if TYPE_CHECKING:
 Query = Any
 _IDLE = pq.TransactionStatus.IDLE
 _PLAIN = Profile("postgres", "", "")
+
+
+def _nothing() -> Any:
+    raise psycopg.OperationalError("the connection is closed")
 
 
 class Routing:
@@ -163,6 +167,8 @@ class Routing:
             return None
         decision = self._place(session, cursor, request)
         if decision.route is Route.REPLICA:
+            if _reads_only(cursor.connection):
+                self.open_snapshot(cursor.connection)
             found = session._runner.on_replica(request, decision, None)
             if isinstance(found, Result):
                 return self._shown(found, cursor, request, form)
@@ -192,9 +198,12 @@ class Routing:
             return Reason.ASKED, "route_reads is off"
         if connection._pipeline is not None:
             return Reason.TRANSACTION, "a pipeline"
+        if self.in_snapshot:
+            return None
         if connection.pgconn.transaction_status != _IDLE or self.in_transaction:
             return Reason.TRANSACTION, ""
-        if not connection.autocommit and self.route_reads != "lazy-begin":
+        waits = self.route_reads == "lazy-begin" or connection.read_only
+        if not connection.autocommit and not waits:
             return Reason.TRANSACTION, "not in autocommit mode"
         if connection.closed or cursor.closed:
             return Reason.FAILED, "closed"
@@ -227,16 +236,62 @@ class Routing:
         self.decision = decision
         self._counts[decision.route, decision.reason] += 1
 
+    # --------------------------------------------------------------- read-only transactions
+
+    @property
+    def in_snapshot(self) -> bool:
+        """Whether a read-only transaction is open on a replica."""
+        return self._session is not None and self._session._runner.block is not None
+
+    def open_snapshot(self, connection: Any) -> bool:
+        """Begin a read-only transaction on a replica; False if the endpoint is to have it."""
+        session = self._session
+        if session is None or self.route_reads == "off" or self.in_snapshot:
+            return self.in_snapshot
+        if connection.pgconn.transaction_status != _IDLE or session._runner.ledger.pin:
+            return False
+        block = session._runner.block = session._runner.open_replica_snapshot()
+        if block is not None:
+            connection._stand_in()
+        return block is not None
+
+    def end_snapshot(self, connection: Any) -> None:
+        """End the read-only transaction on a replica, if one is open."""
+        session = self._session
+        if session is None or session._runner.block is None:
+            return
+        block, session._runner.block = session._runner.block, None
+        connection._stand_back()
+        session._runner.end_snapshot(block)
+
+    def leave_snapshot(self, connection: Any, statement: Statement | None) -> None:
+        """The endpoint goes on with what began on a replica, where it may see another moment."""
+        if statement is not None and statement.may_write and not statement.ends_transaction:
+            raise psycopg.errors.ReadOnlySqlTransaction(
+                f"cannot execute {statement.verb or 'this'} in a read-only transaction"
+            )
+        ends = statement is not None and statement.ends_transaction
+        if not ends and (statement is None or _sees_one_moment(connection)):
+            raise NotSupportedError(
+                "this read-only transaction is on a replica, which cannot run this: run it in one "
+                "of its own, or set connection.pgmd.route_reads to 'off' before the transaction"
+            )
+        self.end_snapshot(connection)
+
     # --------------------------------------------------------------------------- on the endpoint
 
     @contextmanager
-    def sending(self, connection: Any, request: Request | None) -> Iterator[Statement | None]:
+    def sending(self, cursor: Any, request: Request | None) -> Iterator[Statement | None]:
         """While the connection runs a statement. Raises `NotSupportedError` for what the server
         is known to lack, before it is sent, and psycopg's errors as PostgreSQL would give them."""
         text = request.text if request is not None else None
         statement = analyse(text) if text is not None else None
+        connection = cursor.connection
         if statement is not None:
             self._check_sendable(statement)
+        if self.in_snapshot:
+            self.leave_snapshot(connection, statement)
+        cursor._connect()
         self._begin(statement)
         ended = False
         try:
@@ -327,8 +382,7 @@ class Cursor(psycopg.Cursor[Row]):
         request = routing.request(self, query, params)
         if routing.route_reads != "off" and self._read(routing, request, binary):
             return self
-        self._connect()
-        with routing.sending(connection, request) as statement:
+        with routing.sending(self, request) as statement:
             super().execute(query, params, prepare=prepare, binary=binary)
             self._uncount(routing, statement)
         return self
@@ -364,14 +418,13 @@ class Cursor(psycopg.Cursor[Row]):
     def _sending(self, query: Query) -> Iterator[None]:
         connection: Any = self._conn
         routing = connection.pgmd
-        self._connect()
-        with routing.sending(connection, routing.request(self, query, None)):
+        with routing.sending(self, routing.request(self, query, None)):
             yield
 
     def _connect(self) -> None:
         """Have a connection to the server."""
         connection: Any = self._conn
-        if is_unopened(self._pgconn):
+        if is_stand_in(self._pgconn):
             connection._open()
             self._pgconn = connection.pgconn
 
@@ -430,6 +483,21 @@ class Cursor(psycopg.Cursor[Row]):
             self._show(Shown.of_command(done, self._adapters))
 
 
+def _reads_only(connection: Any) -> bool:
+    """Whether a statement begins a read-only transaction."""
+    return bool(connection.read_only and not connection.autocommit)
+
+
+def _sees_one_moment(connection: Any) -> bool:
+    """Whether all statements of its transaction must see the same state."""
+    is_committed = connection.isolation_level in (None, *_COMMITTED)
+    is_blocked = connection._num_transactions > 0
+    return is_blocked or not is_committed or connection.pgmd.profile.dialect is Dialect.DUCKDB
+
+
+_COMMITTED = (psycopg.IsolationLevel.READ_COMMITTED, psycopg.IsolationLevel.READ_UNCOMMITTED)
+
+
 def routed(cursor_class: type[Any]) -> type[Any]:
     """The same kind of cursor, routed; frameworks bring their own subclasses of psycopg's."""
     if issubclass(cursor_class, Cursor):
@@ -481,6 +549,8 @@ class Connection(psycopg.Connection[Row]):
         self.cursor_factory = Cursor
         self.server_cursor_factory = ServerCursor
         self._opening = runtime.Lock()
+        # The connection to the server while a transaction on a replica stands in for it.
+        self._reality: Any = None
 
     @classmethod
     def connect(  # type: ignore[override]  # libpq has no keywords of these names
@@ -535,7 +605,7 @@ class Connection(psycopg.Connection[Row]):
 
     @classmethod
     def _unopened(cls, params: Mapping[str, Any], **arguments: Any) -> Self:
-        standing_in = Unopened(params)
+        standing_in = StandIn(params, _nothing)
         connection = cls(standing_in)
         connection._autocommit = bool(arguments["autocommit"])
         connection.prepare_threshold = arguments["prepare_threshold"]
@@ -548,10 +618,14 @@ class Connection(psycopg.Connection[Row]):
         standing_in.connect = partial(_open_now, ref(connection))
         return connection
 
+    @property
+    def _is_unopened(self) -> bool:
+        return is_stand_in(self.pgconn) and self._reality is None
+
     def _open(self) -> None:
         """Have a connection to the server."""
         with self._opening:
-            if is_unopened(self.pgconn) and not self.closed:
+            if is_stand_in(self.pgconn) and not self.closed:
                 params = cast("Any", self.pgconn).params
                 self._adopt(psycopg.Connection.connect(make_conninfo(**params)))
 
@@ -607,6 +681,8 @@ class Connection(psycopg.Connection[Row]):
             end()
             return
         try:
+            if self.pgmd.in_snapshot and not self._num_transactions:
+                self.pgmd.end_snapshot(self)
             end()
         except psycopg.Error as error:
             raise self.pgmd.explained(error, lost=self.broken) from error.__cause__
@@ -625,6 +701,16 @@ class Connection(psycopg.Connection[Row]):
             with super().transaction(savepoint_name, force_rollback) as transaction:
                 yield transaction
             return
+        if self.read_only:
+            is_inner = self.pgmd.in_snapshot
+            if self.pgmd.open_snapshot(self):
+                try:
+                    with _ReplicaTransaction(self, savepoint_name, force_rollback) as each:
+                        yield each
+                finally:
+                    if not is_inner:
+                        self.pgmd.end_snapshot(self)
+                return
         self._open()
         self._check_nesting(savepoint_name)
         raised: BaseException | None = None
@@ -654,6 +740,8 @@ class Connection(psycopg.Connection[Row]):
     @contextmanager
     def pipeline(self) -> Iterator[Any]:
         """As psycopg's."""
+        if self.pgmd.in_snapshot:
+            self.pgmd.leave_snapshot(self, None)
         self._open()
         try:
             with super().pipeline() as pipeline:
@@ -663,19 +751,35 @@ class Connection(psycopg.Connection[Row]):
 
     def close(self) -> None:
         """As psycopg's."""
-        if not self.closed and not getattr(self, "_pool", None):
+        pool = getattr(self, "_pool", None)
+        if not self.closed and not getattr(pool, "close_returns", False):
+            self.pgmd.end_snapshot(self)
             self.pgmd.close()
         super().close()
 
     def cancel(self) -> None:
         """As psycopg's, also of what runs on a replica."""
-        if not self.pgmd.cancel() and not is_unopened(self.pgconn):
+        if not self.pgmd.cancel() and not self._is_unopened:
             super().cancel()
 
     def cancel_safe(self, *, timeout: float = 30.0) -> None:
         """As psycopg's, also of what runs on a replica."""
-        if not self.pgmd.cancel() and not is_unopened(self.pgconn):
+        if not self.pgmd.cancel() and not self._is_unopened:
             super().cancel_safe(timeout=timeout)
+
+    # ------------------------------------------------------------- a transaction on a replica
+
+    def _stand_in(self) -> None:
+        """Seem to be in a transaction, to psycopg and its pool."""
+        if not self._is_unopened:
+            real = self._reality = self.pgconn
+            self.pgconn = cast("Any", StandIn({}, lambda: real))
+        cast("Any", self.pgconn).transaction_status = pq.TransactionStatus.INTRANS
+
+    def _stand_back(self) -> None:
+        cast("Any", self.pgconn).transaction_status = _IDLE
+        if self._reality is not None:
+            self.pgconn, self._reality = self._reality, None
 
     # ------------------------------------------------------------------------- the server's quirks
 
@@ -725,6 +829,15 @@ class Connection(psycopg.Connection[Row]):
         if self.pgmd.in_transaction and not self._num_transactions:
             self.pgmd.in_transaction = False
             yield from self._exec_command(command)
+
+
+class _ReplicaTransaction(psycopg.Transaction):
+    """A read-only transaction() on a replica: the endpoint hears nothing of it."""
+
+    def _get_enter_commands(self) -> Iterator[bytes]:
+        return iter(())
+
+    _get_commit_commands = _get_rollback_commands = _get_enter_commands
 
 
 def _probe_gen(connection: Any) -> PQGen[Profile]:

@@ -532,11 +532,18 @@ class Runner:
             engine.schema_changed()
 
     def open_snapshot(self) -> Block:
-        slot = self._borrow() if self._engine.settings.replicas else None
-        if slot is None and self._engine.endpoint is None:
+        block = self.open_replica_snapshot()
+        if block is not None:
+            return block
+        if self._engine.endpoint is None:
             raise refusal(self.not_served(NO_FACTS))
+        return self._open_endpoint_snapshot()
+
+    def open_replica_snapshot(self) -> Block | None:
+        """Begin a snapshot on a replica; None if none may serve it."""
+        slot = self._borrow() if self._engine.settings.replicas else None
         if slot is None:
-            return self._open_endpoint_snapshot()
+            return None
         self._engine.replicas.begin(slot, self.ledger.replay)
         return Block(slot=slot, is_snapshot=True)
 
