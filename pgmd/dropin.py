@@ -12,12 +12,14 @@ from typing import Any, Literal, get_args
 
 import psycopg
 from psycopg import pq
-from psycopg.adapt import AdaptersMap, PyFormat
+from psycopg._queries import PostgresClientQuery
+from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 
 from .config import Endpoint
 from .conninfo import is_motherduck
 from .errors import ConfigurationError, NotSupportedError
 from .profile import Profile, recognise
+from .query import unconnected
 from .result import Column, Result
 from .shape import Done
 
@@ -51,6 +53,11 @@ def identity(params: Mapping[str, Any]) -> Identity:
     found = {name: str(params.get(name) or defaults.get(name, "")) for name in _IDENTITY}
     found["dbname"] = found["dbname"] or found["user"]
     return tuple(found.values())
+
+
+def may_wait(params: Mapping[str, Any]) -> bool:
+    """Whether connecting can wait: unless connecting itself is what is asked for."""
+    return params.get("target_session_attrs") in (None, "", "any")
 
 
 def is_addressed(params: Mapping[str, Any]) -> bool:
@@ -119,6 +126,13 @@ def own_loader(adapters: AdaptersMap, columns: Sequence[Column], form: pq.Format
         if form == pq.Format.BINARY and ours.get_loader(oid, form) is None:
             return column.name  # psycopg would return its bytes
     return ""
+
+
+def merged(query: Any, params: Any, adapters: AdaptersMap) -> str:
+    """The text that a cursor sends which binds on the client; it needs no connection for it."""
+    merging = PostgresClientQuery(Transformer(unconnected(adapters)))
+    merging.convert(query, params)
+    return merging.query.decode()
 
 
 # -------------------------------------------------------------------------------------- results
@@ -287,7 +301,7 @@ class StandIn:
     """
 
     pipeline_status = pq.PipelineStatus.OFF
-    error_message = ""
+    error_message = b""
     _encoding = "utf-8"
 
     def __init__(self, params: Mapping[str, Any], connect: Callable[[], Any]) -> None:
@@ -298,18 +312,26 @@ class StandIn:
         self.notice_handler: Any = None
         self.notify_handler: Any = None
 
-    host = property(lambda self: str(self.params.get("host") or "").encode())
-    port = property(lambda self: str(self.params.get("port") or "").encode())
-    user = property(lambda self: str(self.params.get("user") or "").encode())
-    db = property(lambda self: str(self.params.get("dbname") or "").encode())
+    host = property(lambda self: self._param("host"))
+    port = property(lambda self: self._param("port"))
+    user = property(lambda self: self._param("user"))
+    db = property(lambda self: self._param("dbname"))
+
+    def _param(self, name: str) -> bytes:
+        self._check()
+        return str(self.params.get(name) or "").encode()
 
     def finish(self) -> None:
         self.status = _BAD
+        self.transaction_status = pq.TransactionStatus.UNKNOWN
 
     def __getattr__(self, name: str) -> Any:
+        self._check()
+        return getattr(self.connect(), name)
+
+    def _check(self) -> None:
         if self.status == _BAD:
             raise psycopg.OperationalError("the connection is closed")
-        return getattr(self.connect(), name)
 
 
 def is_stand_in(pgconn: object) -> bool:

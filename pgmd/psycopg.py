@@ -41,6 +41,7 @@ from ._async.dropin import AsyncClientCursor as AsyncClientCursor
 from ._async.dropin import AsyncConnection as AsyncConnection
 from ._async.dropin import AsyncCursor as AsyncCursor
 from ._async.dropin import AsyncRawCursor as AsyncRawCursor
+from ._async.dropin import AsyncRawServerCursor as AsyncRawServerCursor
 from ._async.dropin import AsyncServerCursor as AsyncServerCursor
 from ._async.dropin import engines as _async_engines
 from ._async.engine import AsyncEngine
@@ -48,6 +49,7 @@ from ._sync.dropin import ClientCursor as ClientCursor
 from ._sync.dropin import Connection as Connection
 from ._sync.dropin import Cursor as Cursor
 from ._sync.dropin import RawCursor as RawCursor
+from ._sync.dropin import RawServerCursor as RawServerCursor
 from ._sync.dropin import ServerCursor as ServerCursor
 from ._sync.dropin import engines as _engines
 from ._sync.engine import Engine

@@ -77,7 +77,7 @@ def _as_text(query: Any) -> str:
         except UnicodeDecodeError:
             raise UsageError("a query of bytes is read as UTF-8, which this is not") from None
     if isinstance(query, psycopg_sql.Composable):
-        return query.as_string(_adapters())
+        return query.as_string(unconnected(psycopg.adapters))
     raise UsageError(f"a query is str, bytes or psycopg.sql, not {type(query).__name__}")
 
 
@@ -93,9 +93,9 @@ class _HexDumper(Dumper):
         return b"'\\x" + hexlify(obj) + b"'"
 
 
-def _adapters() -> AdaptersMap:
-    """The program's, as psycopg would use them on a connection."""
-    adapters = AdaptersMap(psycopg.adapters)
+def unconnected(given: AdaptersMap) -> AdaptersMap:
+    """The same adapters, writing without a connection what they would write on one."""
+    adapters = AdaptersMap(given)
     for kind in (bytes, bytearray, memoryview):
         if adapters.get_dumper(kind, PyFormat.TEXT) is _SHIPPED:
             adapters.register_dumper(kind, _HexDumper)

@@ -31,6 +31,8 @@ from ..dropin import (
     is_stand_in,
     known_profile,
     learn_profile,
+    may_wait,
+    merged,
     own_loader,
     same_dumpers,
 )
@@ -78,6 +80,8 @@ class AsyncRouting:
         self._changed_schema = False
         # For a server that does not report it: whether a transaction is open.
         self.in_transaction = False
+        # Reads on replicas began what psycopg takes for a transaction; the server knows nothing.
+        self.has_begun = False
 
     # ------------------------------------------------------------------------------ for people
 
@@ -148,8 +152,8 @@ class AsyncRouting:
         try:
             if isinstance(cursor, psycopg.client_cursor.ClientCursorMixin):
                 if params is not None:
-                    query, params = cursor.mogrify(query, params), None
-            elif isinstance(cursor, psycopg.raw_cursor.RawCursorMixin) and params:
+                    query, params = merged(query, params, cursor.adapters), None
+            elif isinstance(cursor, psycopg.raw_cursor.RawCursorMixin) and params is not None:
                 return None
             return Request.read(query, params, None)
         except (psycopg.Error, TypeError, ValueError):
@@ -170,7 +174,10 @@ class AsyncRouting:
                 await self.open_snapshot(cursor.connection)
             found = await session._runner.on_replica(request, decision, None)
             if isinstance(found, Result):
-                return self._shown(found, cursor, request, form)
+                shown = self._shown(found, cursor, request, form)
+                if shown is not None:
+                    self._seem_begun(cursor.connection)
+                return shown
             decision = found
         self._count(decision)
         return None
@@ -197,7 +204,7 @@ class AsyncRouting:
             return Reason.ASKED, "route_reads is off"
         if connection._pipeline is not None:
             return Reason.TRANSACTION, "a pipeline"
-        if self.in_snapshot:
+        if self.seems_begun:
             return None
         if connection.pgconn.transaction_status != _IDLE or self.in_transaction:
             return Reason.TRANSACTION, ""
@@ -235,6 +242,25 @@ class AsyncRouting:
         self.decision = decision
         self._counts[decision.route, decision.reason] += 1
 
+    # ----------------------------------------------------------- transactions that wait to begin
+
+    def _seem_begun(self, connection: Any) -> None:
+        if not connection.autocommit and not self.in_snapshot and not self.has_begun:
+            self.has_begun = True
+            connection._stand_in()
+
+    @property
+    def seems_begun(self) -> bool:
+        """Whether a transaction is open of which the server knows nothing."""
+        return self.has_begun or self.in_snapshot
+
+    def forget_begun(self, connection: Any) -> bool:
+        """Stop seeming to be in a transaction; whether it did."""
+        has_begun, self.has_begun = self.has_begun, False
+        if has_begun:
+            connection._stand_back()
+        return has_begun
+
     # --------------------------------------------------------------- read-only transactions
 
     @property
@@ -265,7 +291,7 @@ class AsyncRouting:
 
     async def leave_snapshot(self, connection: Any, statement: Statement | None) -> None:
         """The endpoint goes on with what began on a replica, where it may see another moment."""
-        if statement is not None and statement.may_write and not statement.ends_transaction:
+        if statement is not None and statement.facts & (Fact.WRITES | Fact.DDL):
             raise psycopg.errors.ReadOnlySqlTransaction(
                 f"cannot execute {statement.verb or 'this'} in a read-only transaction"
             )
@@ -425,7 +451,7 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
     async def _connect(self) -> None:
         """Have a connection to the server."""
         connection: Any = self._conn
-        if is_stand_in(self._pgconn):
+        if is_stand_in(self._pgconn) or is_stand_in(connection.pgconn):
             await connection._open()
             self._pgconn = connection.pgconn
 
@@ -519,6 +545,12 @@ class AsyncClientCursor(psycopg.AsyncClientCursor[Row], AsyncCursor[Row]):
 
     __module__ = "pgmd.psycopg"
 
+    def mogrify(self, query: Query, params: Any = None) -> str:
+        """As psycopg's; it needs no connection to the server."""
+        if is_stand_in(self._conn.pgconn):
+            return merged(query, params, self.adapters)
+        return super().mogrify(query, params)
+
 
 class AsyncRawCursor(psycopg.AsyncRawCursor[Row], AsyncCursor[Row]):
     """psycopg's cursor with PostgreSQL's placeholders; with parameters it is not routed."""
@@ -526,17 +558,25 @@ class AsyncRawCursor(psycopg.AsyncRawCursor[Row], AsyncCursor[Row]):
     __module__ = "pgmd.psycopg"
 
 
-class AsyncServerCursor(psycopg.AsyncServerCursor[Row]):
-    """psycopg's cursor on the server, which is never routed."""
-
-    __module__ = "pgmd.psycopg"
-
+class _OnServer(psycopg.AsyncServerCursor[Row]):
     async def execute(self, query: Query, params: Any = None, **kwargs: Any) -> Self:
         """As psycopg's."""
         connection: Any = self._conn
         await connection._open()
         self._pgconn = connection.pgconn
         return await super().execute(query, params, **kwargs)
+
+
+class AsyncServerCursor(_OnServer[Row]):
+    """psycopg's cursor on the server, which is never routed."""
+
+    __module__ = "pgmd.psycopg"
+
+
+class AsyncRawServerCursor(psycopg.AsyncRawServerCursor[Row], _OnServer[Row]):
+    """psycopg's cursor on the server with PostgreSQL's placeholders, which is never routed."""
+
+    __module__ = "pgmd.psycopg"
 
 
 class AsyncConnection(psycopg.AsyncConnection[Row]):
@@ -593,7 +633,7 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
             "row_factory": row_factory,
             "cursor_factory": cursor_factory,
         }
-        if engine is not None and lazy is not False:
+        if engine is not None and lazy is not False and may_wait(params):
             connection = cls._unopened(params, **arguments)
         else:
             connection = await super().connect(make_conninfo(**params), **arguments)
@@ -625,6 +665,7 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
 
     async def _open(self) -> None:
         """Have a connection to the server."""
+        self.pgmd.forget_begun(self)
         async with self._opening:
             if is_stand_in(self.pgconn) and not self.closed:
                 params = cast("Any", self.pgconn).params
@@ -632,12 +673,19 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
 
     def _adopt(self, other: Any) -> Any:
         """Go on with another's connection to the server."""
-        standing_in, self.pgconn = self.pgconn, other.pgconn
-        self.pgconn.notice_handler = standing_in.notice_handler
-        self.pgconn.notify_handler = standing_in.notify_handler
+        standing_in: Any = self.pgconn
+        real = other.pgconn
+        real.notice_handler = standing_in.notice_handler
+        real.notify_handler = standing_in.notify_handler
         # It would warn that it was not closed.
         other._pool = None
-        return self.pgconn
+        # Cursors may keep it for long.
+        standing_in.connect = lambda: real
+        if self.pgmd.seems_begun:
+            self._reality = real
+        else:
+            self.pgconn = real
+        return real
 
     async def _find_profile(self) -> None:
         """Find out what the server can do, once for each server."""
@@ -682,7 +730,8 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
             await end()
             return
         try:
-            if self.pgmd.in_snapshot and not self._num_transactions:
+            if not self._num_transactions:
+                self.pgmd.forget_begun(self)
                 await self.pgmd.end_snapshot(self)
             await end()
         except psycopg.Error as error:
@@ -712,7 +761,11 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
                     if not is_inner:
                         await self.pgmd.end_snapshot(self)
                 return
+        has_begun = self.pgmd.has_begun
         await self._open()
+        if has_begun:
+            async with self.lock:
+                await self.wait(self._start_query())
         self._check_nesting(savepoint_name)
         raised: BaseException | None = None
         try:
@@ -754,6 +807,7 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
         """As psycopg's."""
         pool = getattr(self, "_pool", None)
         if not self.closed and not getattr(pool, "close_returns", False):
+            self.pgmd.forget_begun(self)
             await self.pgmd.end_snapshot(self)
             await self.pgmd.close()
         await super().close()
@@ -768,7 +822,21 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
         if not self.pgmd.cancel() and not self._is_unopened:
             await super().cancel_safe(timeout=timeout)
 
-    # ------------------------------------------------------------- a transaction on a replica
+    # ------------------------------------------------- transactions that the server knows nothing of
+
+    @property
+    def connection(self) -> Any:
+        """For psycopg's adapters, which escape by the real connection or by none."""
+        return None if is_stand_in(self.pgconn) else self
+
+    async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        """As psycopg's; much that is asked of an idle connection sends nothing."""
+        if is_stand_in(self.pgconn):
+            try:
+                gen = _resumed(gen, next(gen))
+            except StopIteration as done:
+                return done.value
+        return await super().wait(gen, *args, **options)
 
     def _stand_in(self) -> None:
         """Seem to be in a transaction, to psycopg and its pool."""
@@ -813,6 +881,7 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
     # Some servers say "idle" inside a transaction; psycopg would begin it again, and never end it.
 
     def _start_query(self) -> PQGen[None]:
+        self.pgmd.forget_begun(self)
         if self.pgmd.in_transaction:
             return
         yield from super()._start_query()
@@ -839,6 +908,15 @@ class _ReplicaTransaction(psycopg.AsyncTransaction):
         return iter(())
 
     _get_commit_commands = _get_rollback_commands = _get_enter_commands
+
+
+def _resumed(gen: Any, waits_for: Any) -> PQGen[Any]:
+    """A generator that has begun, from its first step on."""
+    try:
+        while True:
+            waits_for = gen.send((yield waits_for))
+    except StopIteration as done:
+        return done.value
 
 
 def _probe_gen(connection: Any) -> PQGen[Profile]:

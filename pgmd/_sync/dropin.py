@@ -32,6 +32,8 @@ from ..dropin import (
     is_stand_in,
     known_profile,
     learn_profile,
+    may_wait,
+    merged,
     own_loader,
     same_dumpers,
 )
@@ -79,6 +81,8 @@ class Routing:
         self._changed_schema = False
         # For a server that does not report it: whether a transaction is open.
         self.in_transaction = False
+        # Reads on replicas began what psycopg takes for a transaction; the server knows nothing.
+        self.has_begun = False
 
     # ------------------------------------------------------------------------------ for people
 
@@ -149,8 +153,8 @@ class Routing:
         try:
             if isinstance(cursor, psycopg.client_cursor.ClientCursorMixin):
                 if params is not None:
-                    query, params = cursor.mogrify(query, params), None
-            elif isinstance(cursor, psycopg.raw_cursor.RawCursorMixin) and params:
+                    query, params = merged(query, params, cursor.adapters), None
+            elif isinstance(cursor, psycopg.raw_cursor.RawCursorMixin) and params is not None:
                 return None
             return Request.read(query, params, None)
         except (psycopg.Error, TypeError, ValueError):
@@ -171,7 +175,10 @@ class Routing:
                 self.open_snapshot(cursor.connection)
             found = session._runner.on_replica(request, decision, None)
             if isinstance(found, Result):
-                return self._shown(found, cursor, request, form)
+                shown = self._shown(found, cursor, request, form)
+                if shown is not None:
+                    self._seem_begun(cursor.connection)
+                return shown
             decision = found
         self._count(decision)
         return None
@@ -198,7 +205,7 @@ class Routing:
             return Reason.ASKED, "route_reads is off"
         if connection._pipeline is not None:
             return Reason.TRANSACTION, "a pipeline"
-        if self.in_snapshot:
+        if self.seems_begun:
             return None
         if connection.pgconn.transaction_status != _IDLE or self.in_transaction:
             return Reason.TRANSACTION, ""
@@ -236,6 +243,25 @@ class Routing:
         self.decision = decision
         self._counts[decision.route, decision.reason] += 1
 
+    # ----------------------------------------------------------- transactions that wait to begin
+
+    def _seem_begun(self, connection: Any) -> None:
+        if not connection.autocommit and not self.in_snapshot and not self.has_begun:
+            self.has_begun = True
+            connection._stand_in()
+
+    @property
+    def seems_begun(self) -> bool:
+        """Whether a transaction is open of which the server knows nothing."""
+        return self.has_begun or self.in_snapshot
+
+    def forget_begun(self, connection: Any) -> bool:
+        """Stop seeming to be in a transaction; whether it did."""
+        has_begun, self.has_begun = self.has_begun, False
+        if has_begun:
+            connection._stand_back()
+        return has_begun
+
     # --------------------------------------------------------------- read-only transactions
 
     @property
@@ -266,7 +292,7 @@ class Routing:
 
     def leave_snapshot(self, connection: Any, statement: Statement | None) -> None:
         """The endpoint goes on with what began on a replica, where it may see another moment."""
-        if statement is not None and statement.may_write and not statement.ends_transaction:
+        if statement is not None and statement.facts & (Fact.WRITES | Fact.DDL):
             raise psycopg.errors.ReadOnlySqlTransaction(
                 f"cannot execute {statement.verb or 'this'} in a read-only transaction"
             )
@@ -424,7 +450,7 @@ class Cursor(psycopg.Cursor[Row]):
     def _connect(self) -> None:
         """Have a connection to the server."""
         connection: Any = self._conn
-        if is_stand_in(self._pgconn):
+        if is_stand_in(self._pgconn) or is_stand_in(connection.pgconn):
             connection._open()
             self._pgconn = connection.pgconn
 
@@ -518,6 +544,12 @@ class ClientCursor(psycopg.ClientCursor[Row], Cursor[Row]):
 
     __module__ = "pgmd.psycopg"
 
+    def mogrify(self, query: Query, params: Any = None) -> str:
+        """As psycopg's; it needs no connection to the server."""
+        if is_stand_in(self._conn.pgconn):
+            return merged(query, params, self.adapters)
+        return super().mogrify(query, params)
+
 
 class RawCursor(psycopg.RawCursor[Row], Cursor[Row]):
     """psycopg's cursor with PostgreSQL's placeholders; with parameters it is not routed."""
@@ -525,17 +557,25 @@ class RawCursor(psycopg.RawCursor[Row], Cursor[Row]):
     __module__ = "pgmd.psycopg"
 
 
-class ServerCursor(psycopg.ServerCursor[Row]):
-    """psycopg's cursor on the server, which is never routed."""
-
-    __module__ = "pgmd.psycopg"
-
+class _OnServer(psycopg.ServerCursor[Row]):
     def execute(self, query: Query, params: Any = None, **kwargs: Any) -> Self:
         """As psycopg's."""
         connection: Any = self._conn
         connection._open()
         self._pgconn = connection.pgconn
         return super().execute(query, params, **kwargs)
+
+
+class ServerCursor(_OnServer[Row]):
+    """psycopg's cursor on the server, which is never routed."""
+
+    __module__ = "pgmd.psycopg"
+
+
+class RawServerCursor(psycopg.RawServerCursor[Row], _OnServer[Row]):
+    """psycopg's cursor on the server with PostgreSQL's placeholders, which is never routed."""
+
+    __module__ = "pgmd.psycopg"
 
 
 class Connection(psycopg.Connection[Row]):
@@ -592,7 +632,7 @@ class Connection(psycopg.Connection[Row]):
             "row_factory": row_factory,
             "cursor_factory": cursor_factory,
         }
-        if engine is not None and lazy is not False:
+        if engine is not None and lazy is not False and may_wait(params):
             connection = cls._unopened(params, **arguments)
         else:
             connection = super().connect(make_conninfo(**params), **arguments)
@@ -624,6 +664,7 @@ class Connection(psycopg.Connection[Row]):
 
     def _open(self) -> None:
         """Have a connection to the server."""
+        self.pgmd.forget_begun(self)
         with self._opening:
             if is_stand_in(self.pgconn) and not self.closed:
                 params = cast("Any", self.pgconn).params
@@ -631,12 +672,19 @@ class Connection(psycopg.Connection[Row]):
 
     def _adopt(self, other: Any) -> Any:
         """Go on with another's connection to the server."""
-        standing_in, self.pgconn = self.pgconn, other.pgconn
-        self.pgconn.notice_handler = standing_in.notice_handler
-        self.pgconn.notify_handler = standing_in.notify_handler
+        standing_in: Any = self.pgconn
+        real = other.pgconn
+        real.notice_handler = standing_in.notice_handler
+        real.notify_handler = standing_in.notify_handler
         # It would warn that it was not closed.
         other._pool = None
-        return self.pgconn
+        # Cursors may keep it for long.
+        standing_in.connect = lambda: real
+        if self.pgmd.seems_begun:
+            self._reality = real
+        else:
+            self.pgconn = real
+        return real
 
     def _find_profile(self) -> None:
         """Find out what the server can do, once for each server."""
@@ -681,7 +729,8 @@ class Connection(psycopg.Connection[Row]):
             end()
             return
         try:
-            if self.pgmd.in_snapshot and not self._num_transactions:
+            if not self._num_transactions:
+                self.pgmd.forget_begun(self)
                 self.pgmd.end_snapshot(self)
             end()
         except psycopg.Error as error:
@@ -711,7 +760,11 @@ class Connection(psycopg.Connection[Row]):
                     if not is_inner:
                         self.pgmd.end_snapshot(self)
                 return
+        has_begun = self.pgmd.has_begun
         self._open()
+        if has_begun:
+            with self.lock:
+                self.wait(self._start_query())
         self._check_nesting(savepoint_name)
         raised: BaseException | None = None
         try:
@@ -753,6 +806,7 @@ class Connection(psycopg.Connection[Row]):
         """As psycopg's."""
         pool = getattr(self, "_pool", None)
         if not self.closed and not getattr(pool, "close_returns", False):
+            self.pgmd.forget_begun(self)
             self.pgmd.end_snapshot(self)
             self.pgmd.close()
         super().close()
@@ -767,7 +821,21 @@ class Connection(psycopg.Connection[Row]):
         if not self.pgmd.cancel() and not self._is_unopened:
             super().cancel_safe(timeout=timeout)
 
-    # ------------------------------------------------------------- a transaction on a replica
+    # ------------------------------------------------- transactions that the server knows nothing of
+
+    @property
+    def connection(self) -> Any:
+        """For psycopg's adapters, which escape by the real connection or by none."""
+        return None if is_stand_in(self.pgconn) else self
+
+    def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        """As psycopg's; much that is asked of an idle connection sends nothing."""
+        if is_stand_in(self.pgconn):
+            try:
+                gen = _resumed(gen, next(gen))
+            except StopIteration as done:
+                return done.value
+        return super().wait(gen, *args, **options)
 
     def _stand_in(self) -> None:
         """Seem to be in a transaction, to psycopg and its pool."""
@@ -812,6 +880,7 @@ class Connection(psycopg.Connection[Row]):
     # Some servers say "idle" inside a transaction; psycopg would begin it again, and never end it.
 
     def _start_query(self) -> PQGen[None]:
+        self.pgmd.forget_begun(self)
         if self.pgmd.in_transaction:
             return
         yield from super()._start_query()
@@ -838,6 +907,15 @@ class _ReplicaTransaction(psycopg.Transaction):
         return iter(())
 
     _get_commit_commands = _get_rollback_commands = _get_enter_commands
+
+
+def _resumed(gen: Any, waits_for: Any) -> PQGen[Any]:
+    """A generator that has begun, from its first step on."""
+    try:
+        while True:
+            waits_for = gen.send((yield waits_for))
+    except StopIteration as done:
+        return done.value
 
 
 def _probe_gen(connection: Any) -> PQGen[Profile]:
