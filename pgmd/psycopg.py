@@ -37,21 +37,21 @@ from psycopg import types as types
 from psycopg import version as version
 from psycopg import waiting as waiting
 
-from ._async.dropin import AsyncClientCursor as AsyncClientCursor
-from ._async.dropin import AsyncConnection as AsyncConnection
-from ._async.dropin import AsyncCursor as AsyncCursor
-from ._async.dropin import AsyncRawCursor as AsyncRawCursor
-from ._async.dropin import AsyncRawServerCursor as AsyncRawServerCursor
-from ._async.dropin import AsyncServerCursor as AsyncServerCursor
-from ._async.dropin import engines as _async_engines
+from ._async.attached import engines as _async_engines
+from ._async.connection import AsyncConnection as AsyncConnection
+from ._async.cursors import AsyncClientCursor as AsyncClientCursor
+from ._async.cursors import AsyncCursor as AsyncCursor
+from ._async.cursors import AsyncRawCursor as AsyncRawCursor
+from ._async.cursors import AsyncRawServerCursor as AsyncRawServerCursor
+from ._async.cursors import AsyncServerCursor as AsyncServerCursor
 from ._async.engine import AsyncEngine
-from ._sync.dropin import ClientCursor as ClientCursor
-from ._sync.dropin import Connection as Connection
-from ._sync.dropin import Cursor as Cursor
-from ._sync.dropin import RawCursor as RawCursor
-from ._sync.dropin import RawServerCursor as RawServerCursor
-from ._sync.dropin import ServerCursor as ServerCursor
-from ._sync.dropin import engines as _engines
+from ._sync.attached import engines as _engines
+from ._sync.connection import Connection as Connection
+from ._sync.cursors import ClientCursor as ClientCursor
+from ._sync.cursors import Cursor as Cursor
+from ._sync.cursors import RawCursor as RawCursor
+from ._sync.cursors import RawServerCursor as RawServerCursor
+from ._sync.cursors import ServerCursor as ServerCursor
 from ._sync.engine import Engine
 
 connect = Connection.connect

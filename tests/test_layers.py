@@ -30,7 +30,9 @@ PSYCOPG = {
     "parity/arrow", "parity/dump", "parity/errors", "parity/texts", "parity/types",
     "local/backend", "local/conversation", "local/copying", "local/server", "local/values",
     "_async/endpoint", "_async/engine", "_async/session", "_async/runner", "_async/blocks", "_async/stream",
-    "dropin", "_async/dropin", "_sync/dropin", "_async/across", "_async/keeper", "_async/replicas", "_sync/across", "_sync/keeper", "_sync/replicas",
+    "dropin", "_async/across",
+    "_async/routing", "_async/cursors", "_async/connection", "_async/attached",
+    "_sync/routing", "_sync/cursors", "_sync/connection", "_sync/attached", "_async/keeper", "_async/replicas", "_sync/across", "_sync/keeper", "_sync/replicas",
     "_sync/endpoint", "_sync/engine", "_sync/session", "_sync/runner", "_sync/blocks", "_sync/stream",
 }  # fmt: skip
 # Each may import what stands before it, and its own package.
@@ -50,7 +52,7 @@ ORDER = [
     {"_async", "_sync"},
     {"__init__"},
     {"psycopg"},
-    {"psycopg_pool"},
+    {"psycopg_pool", "django"},
     {"testing"},
     {"demo"},
     {"cli"},

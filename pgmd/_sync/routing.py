@@ -1,0 +1,375 @@
+# Generated from pgmd/_async/routing.py by pgmd._tools.unasync. Do not edit.
+"""What is done for one connection of the drop-in: where its statements run, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import pq
+
+from ..dropin import (
+    RouteReads,
+    Shown,
+    check_route_reads,
+    merged,
+    own_loader,
+    same_dumpers,
+)
+from ..errors import Error, NotSupportedError, UsageError
+from ..outcome import annotate
+from ..parity import from_endpoint
+from ..profile import Dialect, Profile
+from ..query import Request
+from ..result import Result
+from ..routing.decision import Decision, Reason, Route
+from ..sql import Fact, Statement, analyse
+from .engine import Engine
+from .replicas import interrupt
+
+if TYPE_CHECKING:
+    from .session import Session
+
+Query = Any
+_IDLE = pq.TransactionStatus.IDLE
+_PLAIN = Profile("postgres", "", "")
+
+
+class Routing:
+    """What pgmd does for one connection, as `connection.pgmd`.
+
+    `profile` is what the server can do, `decision` where the last statement ran and why.
+    """
+
+    def __init__(self, profile: Profile = _PLAIN) -> None:
+        self.profile = profile
+        self.decision: Decision | None = None
+        self._route_reads: RouteReads = "off"
+        self._session: Session[Any] | None = None
+        self._counts: Counter[tuple[Route, Reason]] = Counter()
+        # The position of a write whose transaction is still open.
+        self._write: int | None = None
+        self._changed_schema = False
+        # For a server that does not report it: whether a transaction is open.
+        self.in_transaction = False
+        # Reads on replicas began what psycopg takes for a transaction; the server knows nothing.
+        self.has_begun = False
+
+    # ------------------------------------------------------------------------------ for people
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine on whose replicas reads run."""
+        return self._session._engine if self._session is not None else None
+
+    @property
+    def route_reads(self) -> RouteReads:
+        """When reads run on replicas: in "autocommit" mode, also before the first statement that
+        is no read of a transaction that has not begun ("lazy-begin"), or never ("off")."""
+        return self._route_reads
+
+    @route_reads.setter
+    def route_reads(self, value: RouteReads) -> None:
+        self._route_reads = check_route_reads(value)
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """How many statements ran where and why, such as `{"replica: READ": 3}`."""
+        return {f"{route.value}: {why.name}": n for (route, why), n in self._counts.items()}
+
+    def explain(self, query: Query, params: Any = None) -> Decision:
+        """Decide where a statement would run in autocommit mode, and why; nothing is run."""
+        if self._session is None:
+            raise UsageError("no engine is attached to this connection; see pgmd.psycopg.attach()")
+        return self._session.explain(query, params)
+
+    # -------------------------------------------------------------------------- for connections
+
+    def attach(self, engine: Engine, route_reads: RouteReads) -> None:
+        """Run reads on the replicas of *engine*."""
+        # A program that is used to PostgreSQL expects to see what its other connections wrote.
+        level = engine.settings.consistency
+        self._session = engine.session(consistency="engine" if level == "session" else level)
+        self.profile = engine.profile
+        self.route_reads = route_reads
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether psycopg itself does all that there is to do."""
+        return self._session is None and self.profile.dialect is Dialect.POSTGRES
+
+    def close(self) -> None:
+        session = self._session
+        if session is not None and self._write is not None:
+            session._engine.log.finish(self._write)
+            self._write = None
+        if session is not None:
+            session.close()
+
+    def cancel(self) -> bool:
+        """Stop what runs on a replica; False if nothing does."""
+        running = self._session._runner.running if self._session is not None else None
+        if running is None:
+            return False
+        if isinstance(running, tuple):
+            interrupt(*running)
+        else:
+            running.cancel()
+        return True
+
+    # -------------------------------------------------------------------------------- statements
+
+    def request(self, cursor: Any, query: Query, params: Any) -> Request | None:
+        """What is about to be sent; None where only psycopg can read it."""
+        try:
+            if isinstance(cursor, psycopg.client_cursor.ClientCursorMixin):
+                if params is not None:
+                    query, params = merged(query, params, cursor.adapters), None
+            elif isinstance(cursor, psycopg.raw_cursor.RawCursorMixin) and params is not None:
+                return None
+            return Request.read(query, params, None)
+        except (psycopg.Error, TypeError, ValueError):
+            # psycopg will say so.
+            return None
+
+    def read(self, cursor: Any, request: Request | None, form: pq.Format) -> Shown | None:
+        """A replica's answer to a confirmed read; None where the connection is to run it."""
+        session = self._session
+        if session is None:
+            return None
+        if request is None:
+            self._stays(Reason.PARAMETERS, "only psycopg can read it")
+            return None
+        decision = self._place(session, cursor, request)
+        if decision.route is Route.REPLICA:
+            if _reads_only(cursor.connection):
+                self.open_snapshot(cursor.connection)
+            found = session._runner.on_replica(request, decision, None)
+            if isinstance(found, Result):
+                shown = self._shown(found, cursor, request, form)
+                if shown is not None:
+                    self._seem_begun(cursor.connection)
+                return shown
+            decision = found
+        self._count(decision)
+        return None
+
+    def _place(self, session: Session[Any], cursor: Any, request: Request) -> Decision:
+        obstacle = self._obstacle(cursor)
+        if obstacle is not None:
+            return Decision(Route.ENDPOINT, obstacle[0], obstacle[1])
+        verdict = session._engine.verdict(request.text)
+        if verdict.route is Route.ENDPOINT:
+            return verdict
+        if session._runner.ledger.pin:
+            return Decision(Route.ENDPOINT, Reason.PINNED, session._runner.ledger.pin)
+        if request.values and not same_dumpers(cursor.adapters, request.values):
+            return Decision(Route.ENDPOINT, Reason.PARAMETERS, "the cursor has a dumper for it")
+        if self._is_nested(request):
+            return Decision(Route.ENDPOINT, Reason.RESULT, "psycopg returns a text")
+        return verdict
+
+    def _obstacle(self, cursor: Any) -> tuple[Reason, str] | None:
+        """What keeps every read of this connection from a replica at the moment."""
+        connection = cursor.connection
+        if self.route_reads == "off":
+            return Reason.ASKED, "route_reads is off"
+        if connection._pipeline is not None:
+            return Reason.TRANSACTION, "a pipeline"
+        if self.seems_begun:
+            return None
+        if connection.pgconn.transaction_status != _IDLE or self.in_transaction:
+            return Reason.TRANSACTION, ""
+        waits = self.route_reads == "lazy-begin" or connection.read_only
+        if not connection.autocommit and not waits:
+            return Reason.TRANSACTION, "not in autocommit mode"
+        if connection.closed or cursor.closed:
+            return Reason.FAILED, "closed"
+        return None
+
+    def _is_nested(self, request: Request) -> bool:
+        session = self._session
+        if session is None or self.profile.dialect is Dialect.POSTGRES:
+            return False
+        return session._engine._knowledge.shapes.is_nested(request)
+
+    def _shown(
+        self, found: Result[Any], cursor: Any, request: Request, form: pq.Format
+    ) -> Shown | None:
+        """What the cursor gets of a replica's answer, unless psycopg would load it otherwise."""
+        column = own_loader(cursor.adapters, found.description or (), form)
+        if column:
+            self._stays(Reason.RESULT, f"the cursor has a loader for {column}")
+        elif self._is_nested(request):
+            self._stays(Reason.RESULT, "psycopg returns a text")
+        else:
+            self._count(found.decision)
+            return Shown.of_result(found, cursor.adapters, form)
+        return None
+
+    def _stays(self, reason: Reason, detail: str) -> None:
+        self._count(Decision(Route.ENDPOINT, reason, detail))
+
+    def _count(self, decision: Decision) -> None:
+        self.decision = decision
+        self._counts[decision.route, decision.reason] += 1
+
+    # ----------------------------------------------------------- transactions that wait to begin
+
+    def _seem_begun(self, connection: Any) -> None:
+        if not connection.autocommit and not self.in_snapshot and not self.has_begun:
+            self.has_begun = True
+            connection._stand_in()
+
+    @property
+    def seems_begun(self) -> bool:
+        """Whether a transaction is open of which the server knows nothing."""
+        return self.has_begun or self.in_snapshot
+
+    def forget_begun(self, connection: Any) -> bool:
+        """Stop seeming to be in a transaction; whether it did."""
+        has_begun, self.has_begun = self.has_begun, False
+        if has_begun:
+            connection._stand_back()
+        return has_begun
+
+    # --------------------------------------------------------------- read-only transactions
+
+    @property
+    def in_snapshot(self) -> bool:
+        """Whether a read-only transaction is open on a replica."""
+        return self._session is not None and self._session._runner.block is not None
+
+    def open_snapshot(self, connection: Any) -> bool:
+        """Begin a read-only transaction on a replica; False if the endpoint is to have it."""
+        session = self._session
+        if session is None or self.route_reads == "off" or self.in_snapshot:
+            return self.in_snapshot
+        if connection.pgconn.transaction_status != _IDLE or session._runner.ledger.pin:
+            return False
+        block = session._runner.block = session._runner.open_replica_snapshot()
+        if block is not None:
+            connection._stand_in()
+        return block is not None
+
+    def end_snapshot(self, connection: Any) -> None:
+        """End the read-only transaction on a replica, if one is open."""
+        session = self._session
+        if session is None or session._runner.block is None:
+            return
+        block, session._runner.block = session._runner.block, None
+        connection._stand_back()
+        session._runner.end_snapshot(block)
+
+    def leave_snapshot(self, connection: Any, statement: Statement | None) -> None:
+        """The endpoint goes on with what began on a replica, where it may see another moment."""
+        if statement is not None and statement.facts & (Fact.WRITES | Fact.DDL):
+            raise psycopg.errors.ReadOnlySqlTransaction(
+                f"cannot execute {statement.verb or 'this'} in a read-only transaction"
+            )
+        ends = statement is not None and statement.ends_transaction
+        if not ends and (statement is None or _sees_one_moment(connection)):
+            raise NotSupportedError(
+                "this read-only transaction is on a replica, which cannot run this: run it in one "
+                "of its own, or set connection.pgmd.route_reads to 'off' before the transaction"
+            )
+        self.end_snapshot(connection)
+
+    # --------------------------------------------------------------------------- on the endpoint
+
+    @contextmanager
+    def sending(self, cursor: Any, request: Request | None) -> Iterator[Statement | None]:
+        """While the connection runs a statement. Raises `NotSupportedError` for what the server
+        is known to lack, before it is sent, and psycopg's errors as PostgreSQL would give them."""
+        text = request.text if request is not None else None
+        statement = analyse(text) if text is not None else None
+        connection = cursor.connection
+        if statement is not None:
+            self._check_sendable(statement)
+        if self.in_snapshot:
+            self.leave_snapshot(connection, statement)
+        cursor._connect()
+        self._begin(statement)
+        ended = False
+        try:
+            yield statement
+            ended = True
+        except psycopg.Error as error:
+            raise self.explained(error, statement, lost=connection.broken) from error.__cause__
+        finally:
+            if ended and statement is not None:
+                self._note(connection, statement)
+            self.settle(connection)
+
+    def _check_sendable(self, statement: Statement) -> None:
+        if self.profile.dialect is Dialect.POSTGRES or statement.is_read:
+            return
+        reason = self.profile.refusal(statement.why, statement.words)
+        if reason is not None:
+            raise NotSupportedError(f"a {self.profile.name} endpoint has no {reason}")
+
+    def _begin(self, statement: Statement | None) -> None:
+        """Others may see something new from now on."""
+        session = self._session
+        if session is None or (statement is not None and not statement.may_write):
+            return
+        if self._write is None:
+            self._write = session._engine.log.begin()
+        self._changed_schema |= statement is None or statement.changes_schema
+
+    def _note(self, connection: Any, statement: Statement) -> None:
+        """Remember what a statement has set."""
+        if not self.profile.reports_transactions and Fact.TRANSACTION in statement.facts:
+            self.in_transaction = statement.verb in ("BEGIN", "START")
+        if self._session is None or not statement.outlives_transaction:
+            return
+        is_idle = connection.pgconn.transaction_status == _IDLE and not self.in_transaction
+        runner = self._session._runner
+        replays = self.profile.dialect is Dialect.DUCKDB and is_idle
+        runner.ledger = runner.ledger.after(statement, replays=replays)
+
+    def explained(
+        self, error: psycopg.Error, statement: Statement | None = None, *, lost: bool = False
+    ) -> psycopg.Error:
+        """The error that PostgreSQL would have given, with its outcome."""
+        text = statement.text if statement is not None else None
+        known = error
+        if self.profile.dialect is Dialect.DUCKDB and not isinstance(error, Error):
+            known = from_endpoint(error, text=text)
+        is_read = statement is not None and statement.is_read
+        return annotate(known, is_read=is_read, lost=lost)
+
+    def settle(self, connection: Any) -> None:
+        """Look whether the transaction with the connection's writes has ended."""
+        session = self._session
+        if session is None:
+            return
+        runner, log = session._runner, session._engine.log
+        runner.seen = max(runner.seen, log.started)
+        if self._write is None or connection._pipeline is not None or self.in_transaction:
+            return
+        if connection.pgconn.transaction_status != _IDLE and not connection.closed:
+            return
+        write, self._write = self._write, None
+        log.finish(write)
+        changed, self._changed_schema = self._changed_schema, False
+        if changed:
+            session._engine.schema_changed()
+
+
+def _reads_only(connection: Any) -> bool:
+    """Whether a statement begins a read-only transaction."""
+    return bool(connection.read_only and not connection.autocommit)
+
+
+def _sees_one_moment(connection: Any) -> bool:
+    """Whether all statements of its transaction must see the same state."""
+    is_committed = connection.isolation_level in (None, *_COMMITTED)
+    is_blocked = connection._num_transactions > 0
+    return is_blocked or not is_committed or connection.pgmd.profile.dialect is Dialect.DUCKDB
+
+
+_COMMITTED = (psycopg.IsolationLevel.READ_COMMITTED, psycopg.IsolationLevel.READ_UNCOMMITTED)
