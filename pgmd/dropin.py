@@ -1,8 +1,7 @@
 """What the drop-in's connections and cursors have in common, whatever the colour.
 
 psycopg's cursors read a result through a few attributes of a libpq result and of a transformer:
-`Shown` has these for an answer that came from a replica. `StandIn` has those of a libpq connection
-that psycopg looks at when it sends nothing.
+`Shown` has these for an answer that came from a replica.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import psycopg
 from psycopg import pq
-from psycopg._queries import PostgresClientQuery
+from psycopg._queries import PostgresClientQuery, PostgresQuery
 from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 
 from .config import Endpoint
@@ -24,8 +23,6 @@ from .result import Column, Result
 from .shape import Done
 
 RouteReads = Literal["autocommit", "lazy-begin", "off"]
-_OK, _BAD = pq.ConnStatus.OK, pq.ConnStatus.BAD
-_IDLE = pq.TransactionStatus.IDLE
 
 
 def check_route_reads(value: str) -> RouteReads:
@@ -99,12 +96,17 @@ def _server(pgconn: Any) -> tuple[str, ...]:
 
 def same_dumpers(adapters: AdaptersMap, values: Sequence[Any]) -> bool:
     """Whether these *adapters* write the values as the program's own ones do."""
-    ours = psycopg.adapters
-    return all(
-        adapters.get_dumper(kind, PyFormat.AUTO) is ours.get_dumper(kind, PyFormat.AUTO)
-        or (kind is str and adapters.get_dumper(kind, PyFormat.AUTO) in _TEXT_DUMPERS)
-        for kind in {type(value) for value in values if value is not None}
-    )
+    kinds = {type(value) for value in values if value is not None}
+    try:
+        return all(_writes_alike(adapters, kind) for kind in kinds)
+    except psycopg.ProgrammingError:
+        return False  # only one of them can write it, or neither
+
+
+def _writes_alike(adapters: AdaptersMap, kind: type) -> bool:
+    found = adapters.get_dumper(kind, PyFormat.AUTO)
+    ours = psycopg.adapters.get_dumper(kind, PyFormat.AUTO)
+    return found is ours or (kind is str and found in _TEXT_DUMPERS)
 
 
 def _text_dumpers() -> set[Any]:
@@ -133,6 +135,18 @@ def merged(query: Any, params: Any, adapters: AdaptersMap) -> str:
     merging = PostgresClientQuery(Transformer(unconnected(adapters)))
     merging.convert(query, params)
     return merging.query.decode()
+
+
+class Unconverted:
+    """What psycopg would have sent, worked out when somebody looks at it."""
+
+    def __init__(self, kind: type[PostgresQuery], query: Any, params: Any, adapters: Any) -> None:
+        self._kind, self._given, self._adapters = kind, (query, params), adapters
+
+    def __getattr__(self, name: str) -> Any:
+        converted = self._kind(Transformer(unconnected(self._adapters)))
+        converted.convert(*self._given)
+        return getattr(converted, name)
 
 
 # -------------------------------------------------------------------------------------- results
@@ -225,6 +239,8 @@ class Shown:
     def load_rows(
         self, first: int, end: int, make_row: Callable[[Sequence[Any]], Any]
     ) -> list[Any]:
+        if not 0 <= first <= end <= self.ntuples:
+            raise psycopg.InterfaceError(f"rows must be included between 0 and {self.ntuples}")
         self._load(end)
         rows = self._rows[first:end]
         return rows if make_row is tuple else list(map(make_row, rows))
@@ -288,52 +304,3 @@ def modifier(column: Column) -> int:
     if column.display_size is not None:
         return column.display_size + (_HEADER if column.type_code in _LENGTHS else 0)
     return -1
-
-
-# ------------------------------------------------------------------ not connected, or not there
-
-
-class StandIn:
-    """Stands in for a libpq connection until one is needed, or while a transaction is on a replica.
-
-    Whatever else is asked of it comes from the real one, which *connect* returns: it may open it
-    first, and block meanwhile.
-    """
-
-    pipeline_status = pq.PipelineStatus.OFF
-    error_message = b""
-    _encoding = "utf-8"
-
-    def __init__(self, params: Mapping[str, Any], connect: Callable[[], Any]) -> None:
-        self.params = params
-        self.connect = connect
-        self.status = _OK
-        self.transaction_status = _IDLE
-        self.notice_handler: Any = None
-        self.notify_handler: Any = None
-
-    host = property(lambda self: self._param("host"))
-    port = property(lambda self: self._param("port"))
-    user = property(lambda self: self._param("user"))
-    db = property(lambda self: self._param("dbname"))
-
-    def _param(self, name: str) -> bytes:
-        self._check()
-        return str(self.params.get(name) or "").encode()
-
-    def finish(self) -> None:
-        self.status = _BAD
-        self.transaction_status = pq.TransactionStatus.UNKNOWN
-
-    def __getattr__(self, name: str) -> Any:
-        self._check()
-        return getattr(self.connect(), name)
-
-    def _check(self) -> None:
-        if self.status == _BAD:
-            raise psycopg.OperationalError("the connection is closed")
-
-
-def is_stand_in(pgconn: object) -> bool:
-    """Whether it only stands in for a connection."""
-    return isinstance(pgconn, StandIn)

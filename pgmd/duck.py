@@ -239,7 +239,12 @@ class Cursor:
                 self.broken = True
             connection.execute(statement, values) if values else connection.execute(statement)
             description = connection.description or []
-            query = reading.next(description)
+            try:
+                query = reading.next(description)
+            except BaseException:
+                # Nobody will fetch what has been executed: it would stay open, with all its locks.
+                self.broken = True
+                raise
         return description
 
 

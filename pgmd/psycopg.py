@@ -12,6 +12,7 @@ import sys
 
 # All of psycopg: a test compares the names.
 from psycopg import *  # noqa: F403
+from psycopg import __all__ as __all__
 from psycopg import __version__ as __version__
 from psycopg import abc as abc
 from psycopg import adapt as adapt
@@ -21,6 +22,7 @@ from psycopg import connection as connection
 from psycopg import connection_async as connection_async
 from psycopg import conninfo as conninfo
 from psycopg import copy as copy
+from psycopg import crdb as crdb
 from psycopg import cursor as cursor
 from psycopg import cursor_async as cursor_async
 from psycopg import dbapi20 as dbapi20

@@ -12,6 +12,7 @@ import psycopg_pool as _theirs
 
 # All of psycopg_pool: a test compares the names.
 from psycopg_pool import *  # noqa: F403
+from psycopg_pool import __all__ as __all__
 from psycopg_pool import __version__ as __version__
 from psycopg_pool import abc as abc
 from psycopg_pool import base as base

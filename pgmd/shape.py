@@ -114,6 +114,11 @@ class Shapes:
     def known_types(self, request: Request) -> Sequence[str] | None:
         return self._types.get(key(request))
 
+    def expected(self, request: Request) -> Sequence[Column]:
+        """The columns that an answer had before; none where that is not known."""
+        entry = self.entry(request)
+        return entry.columns if entry is not None else ()
+
     def is_nested(self, request: Request) -> bool:
         """Whether an answer is known to have values that a DuckDB behind a wire sends as text."""
         entry = self.entry(request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from ..outcome import annotate
 from ..parity import from_endpoint
 from ..profile import Dialect, Profile
 from ..query import Request
-from ..result import Result
+from ..result import Column, Result
 from ..routing.decision import Decision, Reason, Route
 from ..sql import Fact, Statement, analyse
 from .engine import AsyncEngine
@@ -124,7 +124,7 @@ class AsyncRouting:
     def request(self, cursor: Any, query: Query, params: Any) -> Request | None:
         """What is about to be sent; None where only psycopg can read it."""
         try:
-            if isinstance(cursor, psycopg.client_cursor.ClientCursorMixin):
+            if is_client(cursor):
                 if params is not None:
                     query, params = merged(query, params, cursor.adapters), None
             elif isinstance(cursor, psycopg.raw_cursor.RawCursorMixin) and params is not None:
@@ -142,21 +142,23 @@ class AsyncRouting:
         if request is None:
             self._stays(Reason.PARAMETERS, "only psycopg can read it")
             return None
-        decision = self._place(session, cursor, request)
+        decision = self._place(session, cursor, request, form)
         if decision.route is Route.REPLICA:
             if _reads_only(cursor.connection):
-                await self.open_snapshot(cursor.connection)
+                await self._open_snapshot(session, cursor.connection)
             found = await session._runner.on_replica(request, decision, None)
             if isinstance(found, Result):
                 shown = self._shown(found, cursor, request, form)
-                if shown is not None:
-                    self._seem_begun(cursor.connection)
+                if shown is not None and not cursor.connection.autocommit:
+                    self.seem_begun(cursor.connection)
                 return shown
             decision = found
         self._count(decision)
         return None
 
-    def _place(self, session: AsyncSession[Any], cursor: Any, request: Request) -> Decision:
+    def _place(
+        self, session: AsyncSession[Any], cursor: Any, request: Request, form: pq.Format
+    ) -> Decision:
         obstacle = self._obstacle(cursor)
         if obstacle is not None:
             return Decision(Route.ENDPOINT, obstacle[0], obstacle[1])
@@ -167,9 +169,11 @@ class AsyncRouting:
             return Decision(Route.ENDPOINT, Reason.PINNED, session._runner.ledger.pin)
         if request.values and not same_dumpers(cursor.adapters, request.values):
             return Decision(Route.ENDPOINT, Reason.PARAMETERS, "the cursor has a dumper for it")
-        if self._is_nested(request):
-            return Decision(Route.ENDPOINT, Reason.RESULT, "psycopg returns a text")
-        return verdict
+        if form == pq.Format.BINARY and is_client(cursor):
+            return Decision(Route.ENDPOINT, Reason.RESULT, "binary results for a client cursor")
+        expected = session._engine._knowledge.shapes.expected(request)
+        change = self._change(expected, cursor, request, form)
+        return Decision(Route.ENDPOINT, Reason.RESULT, change) if change else verdict
 
     def _obstacle(self, cursor: Any) -> tuple[Reason, str] | None:
         """What keeps every read of this connection from a replica at the moment."""
@@ -195,19 +199,25 @@ class AsyncRouting:
             return False
         return session._engine._knowledge.shapes.is_nested(request)
 
+    def _change(
+        self, columns: Sequence[Column], cursor: Any, request: Request, form: pq.Format
+    ) -> str:
+        """What psycopg would load in another way than a replica's answer has it, or ""."""
+        column = own_loader(cursor.adapters, columns, form)
+        if column:
+            return f"the cursor has a loader for {column}"
+        return "psycopg returns a text" if self._is_nested(request) else ""
+
     def _shown(
         self, found: Result[Any], cursor: Any, request: Request, form: pq.Format
     ) -> Shown | None:
-        """What the cursor gets of a replica's answer, unless psycopg would load it otherwise."""
-        column = own_loader(cursor.adapters, found.description or (), form)
-        if column:
-            self._stays(Reason.RESULT, f"the cursor has a loader for {column}")
-        elif self._is_nested(request):
-            self._stays(Reason.RESULT, "psycopg returns a text")
-        else:
-            self._count(found.decision)
-            return Shown.of_result(found, cursor.adapters, form)
-        return None
+        """What the cursor gets of a replica's answer."""
+        change = self._change(found.description or (), cursor, request, form)
+        if change:
+            self._stays(Reason.RESULT, change)
+            return None
+        self._count(found.decision)
+        return Shown.of_result(found, cursor.adapters, form)
 
     def _stays(self, reason: Reason, detail: str) -> None:
         self._count(Decision(Route.ENDPOINT, reason, detail))
@@ -218,8 +228,9 @@ class AsyncRouting:
 
     # ----------------------------------------------------------- transactions that wait to begin
 
-    def _seem_begun(self, connection: Any) -> None:
-        if not connection.autocommit and not self.in_snapshot and not self.has_begun:
+    def seem_begun(self, connection: Any) -> None:
+        """To psycopg and its pool the connection is in a transaction."""
+        if not self.seems_begun:
             self.has_begun = True
             connection._stand_in()
 
@@ -229,7 +240,7 @@ class AsyncRouting:
         return self.has_begun or self.in_snapshot
 
     def forget_begun(self, connection: Any) -> bool:
-        """Stop seeming to be in a transaction; whether it did."""
+        """Stop seeming to be in a transaction that was not begun; whether it did."""
         has_begun, self.has_begun = self.has_begun, False
         if has_begun:
             connection._stand_back()
@@ -242,17 +253,20 @@ class AsyncRouting:
         """Whether a read-only transaction is open on a replica."""
         return self._session is not None and self._session._runner.block is not None
 
-    async def open_snapshot(self, connection: Any) -> bool:
-        """Begin a read-only transaction on a replica; False if the endpoint is to have it."""
-        session = self._session
-        if session is None or self.route_reads == "off" or self.in_snapshot:
-            return self.in_snapshot
-        if connection.pgconn.transaction_status != _IDLE or session._runner.ledger.pin:
-            return False
+    async def _open_snapshot(self, session: AsyncSession[Any], connection: Any) -> None:
+        """Begin a read-only transaction on a replica, if one may serve it."""
+        if self.in_snapshot:
+            return
         block = session._runner.block = await session._runner.open_replica_snapshot()
         if block is not None:
+            self.has_begun = False
             connection._stand_in()
-        return block is not None
+
+    def may_wait(self, connection: Any) -> bool:
+        """Whether a transaction() can wait for its first statement: it may be a replica's."""
+        is_idle = connection.pgconn.transaction_status == _IDLE and not self.in_transaction
+        routes = self._session is not None and self.route_reads != "off"
+        return self.in_snapshot or bool(routes and is_idle and connection.read_only)
 
     async def end_snapshot(self, connection: Any) -> None:
         """End the read-only transaction on a replica, if one is open."""
@@ -288,6 +302,7 @@ class AsyncRouting:
         text = request.text if request is not None else None
         statement = analyse(text) if text is not None else None
         connection = cursor.connection
+        connection._check_connection_ok()
         if statement is not None:
             self._check_sendable(statement)
         if self.in_snapshot:
@@ -361,9 +376,15 @@ class AsyncRouting:
             await session._engine.schema_changed()
 
 
+def is_client(cursor: Any) -> bool:
+    """Whether it binds on the client."""
+    return isinstance(cursor, psycopg.client_cursor.ClientCursorMixin)
+
+
 def _reads_only(connection: Any) -> bool:
-    """Whether a statement begins a read-only transaction."""
-    return bool(connection.read_only and not connection.autocommit)
+    """Whether a statement is in a read-only transaction, or begins one."""
+    is_block = not connection.autocommit or connection._num_transactions
+    return bool(connection.read_only and is_block)
 
 
 def _sees_one_moment(connection: Any) -> bool:

@@ -20,11 +20,9 @@ from psycopg.rows import Row
 from ..conninfo import check_tls, is_motherduck, motherduck_tls
 from ..dropin import (
     RouteReads,
-    StandIn,
     check_route_reads,
     endpoint_params,
     is_addressed,
-    is_stand_in,
     known_profile,
     learn_profile,
     may_wait,
@@ -32,6 +30,7 @@ from ..dropin import (
 from ..errors import NotSupportedError
 from ..profile import PROBE, Dialect, Profile
 from ..runtime import threads as runtime
+from ..standin import StandIn, Standing
 from .attached import engines
 from .cursors import Cursor, ServerCursor, routed
 from .endpoint import send_texts, unsupported_savepoint
@@ -47,7 +46,7 @@ def _nothing() -> Any:
     raise psycopg.OperationalError("the connection is closed")
 
 
-class Connection(psycopg.Connection[Row]):
+class Connection(Standing, psycopg.Connection[Row]):
     """psycopg's connection. `pgmd` says what is done with its statements."""
 
     __module__ = "pgmd.psycopg"
@@ -58,8 +57,6 @@ class Connection(psycopg.Connection[Row]):
         self.cursor_factory = Cursor
         self.server_cursor_factory = ServerCursor
         self._opening = runtime.Lock()
-        # The connection to the server while a transaction on a replica stands in for it.
-        self._reality: Any = None
 
     @classmethod
     def connect(  # type: ignore[override]  # libpq has no keywords of these names
@@ -125,35 +122,17 @@ class Connection(psycopg.Connection[Row]):
         if arguments["context"]:
             connection._adapters = AdaptersMap(arguments["context"].adapters)
         standing_in.connect = partial(_open_now, ref(connection))
+        connection._wait_unopened()
         return connection
 
-    @property
-    def _is_unopened(self) -> bool:
-        return is_stand_in(self.pgconn) and self._reality is None
-
     def _open(self) -> None:
-        """Have a connection to the server."""
+        """Have a connection to the server. Raises what connecting raises."""
+        self._check_connection_ok()
         self.pgmd.forget_begun(self)
         with self._opening:
-            if is_stand_in(self.pgconn) and not self.closed:
-                params = cast("Any", self.pgconn).params
-                self._adopt(psycopg.Connection.connect(make_conninfo(**params)))
-
-    def _adopt(self, other: Any) -> Any:
-        """Go on with another's connection to the server."""
-        standing_in: Any = self.pgconn
-        real = other.pgconn
-        real.notice_handler = standing_in.notice_handler
-        real.notify_handler = standing_in.notify_handler
-        # It would warn that it was not closed.
-        other._pool = None
-        # Cursors may keep it for long.
-        standing_in.connect = lambda: real
-        if self.pgmd.seems_begun:
-            self._reality = real
-        else:
-            self.pgconn = real
-        return real
+            waits = self._standing_in
+            if waits is not None and waits.real is None:
+                self._adopt(psycopg.Connection.connect(make_conninfo(**waits.params)))
 
     def _find_profile(self) -> None:
         """Find out what the server can do, once for each server."""
@@ -219,16 +198,10 @@ class Connection(psycopg.Connection[Row]):
             with super().transaction(savepoint_name, force_rollback) as transaction:
                 yield transaction
             return
-        if self.read_only:
-            is_inner = self.pgmd.in_snapshot
-            if self.pgmd.open_snapshot(self):
-                try:
-                    with _ReplicaTransaction(self, savepoint_name, force_rollback) as each:
-                        yield each
-                finally:
-                    if not is_inner:
-                        self.pgmd.end_snapshot(self)
-                return
+        if not savepoint_name and self.pgmd.may_wait(self):
+            with self._waiting(force_rollback) as transaction:
+                yield transaction
+            return
         has_begun = self.pgmd.has_begun
         self._open()
         if has_begun:
@@ -250,6 +223,21 @@ class Connection(psycopg.Connection[Row]):
             raise self.pgmd.explained(error, lost=self.broken) from error.__cause__
         finally:
             self.pgmd.in_transaction = False
+            self.pgmd.settle(self)
+
+    @contextmanager
+    def _waiting(self, force_rollback: bool) -> Iterator[Any]:  # noqa: FBT001 - psycopg's
+        """A transaction() that the endpoint hears of when a statement needs it."""
+        try:
+            with _WaitingTransaction(self, None, force_rollback) as transaction:
+                self.pgmd.seem_begun(self)
+                yield transaction
+        except psycopg.Error as error:
+            raise self.pgmd.explained(error, lost=self.broken) from error.__cause__
+        finally:
+            if not self._num_transactions and self._autocommit:
+                self.pgmd.forget_begun(self)
+                self.pgmd.end_snapshot(self)
             self.pgmd.settle(self)
 
     def _check_nesting(self, savepoint_name: str | None) -> None:
@@ -292,36 +280,23 @@ class Connection(psycopg.Connection[Row]):
 
     # --------------------------------------------- transactions of which the server knows nothing
 
-    @property
-    def connection(self) -> Any:
-        """For psycopg's adapters, which escape by the real connection or by none."""
-        return None if is_stand_in(self.pgconn) else self
-
     def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
         """As psycopg's; much that is asked of an idle connection sends nothing."""
-        if is_stand_in(self.pgconn):
+        if self.closed:
+            raise psycopg.OperationalError("the connection is closed")
+        if self._standing_in is not None:
             try:
                 gen = _resumed(gen, next(gen))
             except StopIteration as done:
                 return done.value
         return super().wait(gen, *args, **options)
 
-    def _stand_in(self) -> None:
-        """Seem to be in a transaction, to psycopg and its pool."""
-        if not self._is_unopened:
-            real = self._reality = self.pgconn
-            self.pgconn = cast("Any", StandIn({}, lambda: real))
-        cast("Any", self.pgconn).transaction_status = pq.TransactionStatus.INTRANS
-
-    def _stand_back(self) -> None:
-        cast("Any", self.pgconn).transaction_status = _IDLE
-        if self._reality is not None:
-            self.pgconn, self._reality = self._reality, None
-
     # ------------------------------------------------------------------------- the server's quirks
 
     def _set_isolation_level_gen(self, value: Any) -> PQGen[None]:
-        self._check_offered(value, "isolation_level", "there is one, snapshot isolation")
+        # That is PostgreSQL's name for snapshot isolation, which there is.
+        other = None if value == psycopg.IsolationLevel.REPEATABLE_READ else value
+        self._check_offered(other, "isolation_level", "there is one, snapshot isolation")
         yield from super()._set_isolation_level_gen(value)
 
     def _set_deferrable_gen(self, value: Any) -> PQGen[None]:
@@ -349,9 +324,14 @@ class Connection(psycopg.Connection[Row]):
     # Some servers say "idle" inside a transaction; psycopg would begin it again, and never end it.
 
     def _start_query(self) -> PQGen[None]:
-        self.pgmd.forget_begun(self)
+        has_begun = self.pgmd.forget_begun(self)
+        if self.pgmd.in_snapshot:
+            raise NotSupportedError("this needs the endpoint, and the transaction is on a replica")
         if self.pgmd.in_transaction:
             return
+        if has_begun and self._autocommit:
+            # A transaction() that has waited for it.
+            yield from self._exec_command(self._get_tx_start_command())
         yield from super()._start_query()
         if not self._autocommit and not self.pgmd.profile.reports_transactions:
             self.pgmd.in_transaction = True
@@ -369,13 +349,23 @@ class Connection(psycopg.Connection[Row]):
             yield from self._exec_command(command)
 
 
-class _ReplicaTransaction(psycopg.Transaction):
-    """A read-only transaction() on a replica: the endpoint hears nothing of it."""
+class _WaitingTransaction(psycopg.Transaction):
+    """A transaction() of which the endpoint hears nothing as long as a replica has it."""
 
     def _get_enter_commands(self) -> Iterator[bytes]:
         return iter(())
 
-    _get_commit_commands = _get_rollback_commands = _get_enter_commands
+    def _get_commit_commands(self) -> Iterator[bytes]:
+        return iter(()) if self._is_unheard else super()._get_commit_commands()
+
+    def _get_rollback_commands(self) -> Iterator[bytes]:
+        return iter(()) if self._is_unheard else super()._get_rollback_commands()
+
+    @property
+    def _is_unheard(self) -> bool:
+        connection: Any = self._conn
+        seems_begun: bool = connection.pgmd.seems_begun
+        return seems_begun
 
 
 def _resumed(gen: Any, waits_for: Any) -> PQGen[Any]:
@@ -409,5 +399,6 @@ def _open_now(wanted: ref[Connection[Any]]) -> Any:
     connection = wanted()
     if connection is None:
         raise psycopg.OperationalError("the connection is closed")
-    standing_in: Any = connection.pgconn
+    standing_in = connection._standing_in
+    assert standing_in is not None
     return connection._adopt(psycopg.Connection.connect(make_conninfo(**standing_in.params)))

@@ -14,13 +14,13 @@ from psycopg.rows import Row
 
 from ..dropin import (
     Shown,
-    is_stand_in,
-    merged,
+    Unconverted,
 )
 from ..profile import Dialect
 from ..query import Request
 from ..shape import uncounted
 from ..sql import Statement
+from ..standin import is_stand_in
 from .routing import Routing
 
 Query = Any
@@ -47,6 +47,8 @@ class Cursor(psycopg.Cursor[Row]):
             return super().execute(query, params, prepare=prepare, binary=binary)
         request = routing.request(self, query, params)
         if routing.route_reads != "off" and self._read(routing, request, binary):
+            converted = Unconverted(self._query_cls, query, params, self._adapters)
+            self._query = cast("Any", converted)
             return self
         with routing.sending(self, request) as statement:
             super().execute(query, params, prepare=prepare, binary=binary)
@@ -90,7 +92,7 @@ class Cursor(psycopg.Cursor[Row]):
     def _connect(self) -> None:
         """Have a connection to the server."""
         connection: Any = self._conn
-        if is_stand_in(self._pgconn) or is_stand_in(connection.pgconn):
+        if is_stand_in(self._pgconn) or connection._standing_in is not None:
             connection._open()
             self._pgconn = connection.pgconn
 
@@ -168,12 +170,6 @@ class ClientCursor(psycopg.ClientCursor[Row], Cursor[Row]):
     """psycopg's cursor that binds on the client."""
 
     __module__ = "pgmd.psycopg"
-
-    def mogrify(self, query: Query, params: Any = None) -> str:
-        """As psycopg's; it needs no connection to the server."""
-        if is_stand_in(self._conn.pgconn):
-            return merged(query, params, self.adapters)
-        return super().mogrify(query, params)
 
 
 class RawCursor(psycopg.RawCursor[Row], Cursor[Row]):

@@ -132,7 +132,8 @@ class Statement:
     @property
     def may_write(self) -> bool:
         """Whether others may see what it did."""
-        return not (self.is_read or self.setting)
+        asks = not self.facts & ~_ASKING and not self.unknown and not self.named
+        return not (self.is_read or self.setting or asks)
 
     @property
     def outlives_transaction(self) -> bool:
@@ -152,6 +153,7 @@ class Statement:
         return self.facts is Fact.TRANSACTION and self.words - _NOISE in _END
 
 
+_ASKING = Fact.READS | Fact.VOLATILE | Fact.ASKS_SESSION
 _QUERY_VERBS = frozenset(["SELECT", "WITH", "VALUES", "TABLE", "FROM"])
 _NOISE = frozenset(["transaction", "work"])
 _BEGIN_READ_ONLY = [

@@ -15,7 +15,6 @@ from psycopg.types.numeric import FloatLoader
 
 import pgmd
 from pgmd import Reason, Route, psycopg, psycopg_pool
-from pgmd.dropin import is_stand_in
 from pgmd.runtime import aio as runtime
 
 from ..fixtures.stands import Stand
@@ -53,10 +52,6 @@ async def connected(
 ) -> psycopg.AsyncConnection[Any]:
     given = {"autocommit": True, "engine": engine, **options}
     return await psycopg.AsyncConnection.connect(stand.dsn, **given)
-
-
-def is_unopened(connection: Any) -> bool:
-    return is_stand_in(connection.pgconn) and connection._reality is None
 
 
 def told(cursor: Any) -> Any:
@@ -219,10 +214,10 @@ async def test_nothing_of_a_routed_read_reaches_the_endpoint(stand: Stand) -> No
             assert await cursor.fetchone() == (f"s{i}",)
         assert engine.stats()["endpoint"]["requests_num"] == asked
         # Not even a connection.
-        assert is_unopened(connection)
+        assert connection._is_unopened
         assert connection.info.transaction_status == pq.TransactionStatus.IDLE
         await connection.execute("INSERT INTO t (i) VALUES (6)")
-        assert not is_unopened(connection)
+        assert not connection._is_unopened
 
 
 async def test_lazy_can_be_switched_off(stand: Stand) -> None:
@@ -238,9 +233,9 @@ async def test_an_attribute_of_the_server_opens_the_connection(stand: Stand) -> 
     async with ready(stand) as engine:
         async with await connected(stand, engine) as connection:
             cursor = connection.cursor()
-            assert is_unopened(connection)
+            assert connection._is_unopened
             assert connection.info.server_version > 0
-            assert not is_unopened(connection)
+            assert not connection._is_unopened
             # One that was made before.
             await cursor.execute("INSERT INTO t (i) VALUES (6)")
             assert cursor.statusmessage == "INSERT 0 1"
@@ -332,7 +327,7 @@ async def test_lazy_begin(stand: Stand) -> None:
                 await connection.set_autocommit(True)
             await connection.commit()
             assert connection.info.transaction_status == pq.TransactionStatus.IDLE
-            assert is_unopened(connection)
+            assert connection._is_unopened
             await connection.execute("SELECT i FROM t")
             await connection.execute("UPDATE t SET s = 'new' WHERE i = 1")
             cursor = await connection.execute("SELECT s FROM t WHERE i = 1")
@@ -432,7 +427,7 @@ async def test_a_read_only_transaction_is_a_snapshot(stand: Stand) -> None:
                     assert await cursor.fetchone() == (4,)
                 assert reader.info.transaction_status == pq.TransactionStatus.INTRANS
             assert reader.info.transaction_status == pq.TransactionStatus.IDLE
-            assert is_unopened(reader)
+            assert reader._is_unopened
         assert engine.stats()["replicas"]["pool_available"] == engine.replicas.stats()["pool_size"]
 
 

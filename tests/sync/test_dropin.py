@@ -16,7 +16,6 @@ from psycopg.types.numeric import FloatLoader
 
 import pgmd
 from pgmd import Reason, Route, psycopg, psycopg_pool
-from pgmd.dropin import is_stand_in
 from pgmd.runtime import threads as runtime
 
 from ..fixtures.stands import Stand
@@ -52,10 +51,6 @@ def ready(stand: Stand, **settings: Any) -> Iterator[pgmd.Engine]:
 def connected(stand: Stand, engine: pgmd.Engine | None, **options: Any) -> psycopg.Connection[Any]:
     given = {"autocommit": True, "engine": engine, **options}
     return psycopg.Connection.connect(stand.dsn, **given)
-
-
-def is_unopened(connection: Any) -> bool:
-    return is_stand_in(connection.pgconn) and connection._reality is None
 
 
 def told(cursor: Any) -> Any:
@@ -215,10 +210,10 @@ def test_nothing_of_a_routed_read_reaches_the_endpoint(stand: Stand) -> None:
             assert cursor.fetchone() == (f"s{i}",)
         assert engine.stats()["endpoint"]["requests_num"] == asked
         # Not even a connection.
-        assert is_unopened(connection)
+        assert connection._is_unopened
         assert connection.info.transaction_status == pq.TransactionStatus.IDLE
         connection.execute("INSERT INTO t (i) VALUES (6)")
-        assert not is_unopened(connection)
+        assert not connection._is_unopened
 
 
 def test_lazy_can_be_switched_off(stand: Stand) -> None:
@@ -234,9 +229,9 @@ def test_an_attribute_of_the_server_opens_the_connection(stand: Stand) -> None:
     with ready(stand) as engine:
         with connected(stand, engine) as connection:
             cursor = connection.cursor()
-            assert is_unopened(connection)
+            assert connection._is_unopened
             assert connection.info.server_version > 0
-            assert not is_unopened(connection)
+            assert not connection._is_unopened
             # One that was made before.
             cursor.execute("INSERT INTO t (i) VALUES (6)")
             assert cursor.statusmessage == "INSERT 0 1"
@@ -328,7 +323,7 @@ def test_lazy_begin(stand: Stand) -> None:
                 connection.set_autocommit(True)
             connection.commit()
             assert connection.info.transaction_status == pq.TransactionStatus.IDLE
-            assert is_unopened(connection)
+            assert connection._is_unopened
             connection.execute("SELECT i FROM t")
             connection.execute("UPDATE t SET s = 'new' WHERE i = 1")
             cursor = connection.execute("SELECT s FROM t WHERE i = 1")
@@ -428,7 +423,7 @@ def test_a_read_only_transaction_is_a_snapshot(stand: Stand) -> None:
                     assert cursor.fetchone() == (4,)
                 assert reader.info.transaction_status == pq.TransactionStatus.INTRANS
             assert reader.info.transaction_status == pq.TransactionStatus.IDLE
-            assert is_unopened(reader)
+            assert reader._is_unopened
         assert engine.stats()["replicas"]["pool_available"] == engine.replicas.stats()["pool_size"]
 
 
