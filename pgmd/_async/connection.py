@@ -362,9 +362,9 @@ class _WaitingTransaction(psycopg.AsyncTransaction):
 
     @property
     def _is_unheard(self) -> bool:
+        # One inside another has no savepoint: what only reads has nothing to go back to.
         connection: Any = self._conn
-        seems_begun: bool = connection.pgmd.seems_begun
-        return seems_begun
+        return connection.pgmd.seems_begun or not self._outer_transaction
 
 
 def _resumed(gen: Any, waits_for: Any) -> PQGen[Any]:

@@ -266,7 +266,7 @@ class AsyncRouting:
         """Whether a transaction() can wait for its first statement: it may be a replica's."""
         is_idle = connection.pgconn.transaction_status == _IDLE and not self.in_transaction
         routes = self._session is not None and self.route_reads != "off"
-        return self.in_snapshot or bool(routes and is_idle and connection.read_only)
+        return bool(connection.read_only and routes and (is_idle or self.seems_begun))
 
     async def end_snapshot(self, connection: Any) -> None:
         """End the read-only transaction on a replica, if one is open."""
