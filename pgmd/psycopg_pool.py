@@ -25,6 +25,7 @@ from psycopg_pool import pool_async as pool_async
 from psycopg_pool import sched as sched
 from psycopg_pool import sched_async as sched_async
 from psycopg_pool import version as version
+from psycopg_pool.abc import ACT, CT
 
 from .psycopg import AsyncConnection, Connection
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     )
 else:
 
-    class ConnectionPool(_theirs.ConnectionPool):
+    class ConnectionPool(_theirs.ConnectionPool[CT]):
         """psycopg_pool's, of pgmd's connections unless told otherwise."""
 
         def __init__(
@@ -54,7 +55,7 @@ else:
         ):
             super().__init__(conninfo, connection_class=connection_class, **kwargs)
 
-    class AsyncConnectionPool(_theirs.AsyncConnectionPool):
+    class AsyncConnectionPool(_theirs.AsyncConnectionPool[ACT]):
         """psycopg_pool's, of pgmd's connections unless told otherwise."""
 
         def __init__(
@@ -62,7 +63,7 @@ else:
         ):
             super().__init__(conninfo, connection_class=connection_class, **kwargs)
 
-    class NullConnectionPool(_theirs.NullConnectionPool):
+    class NullConnectionPool(_theirs.NullConnectionPool[CT]):
         """psycopg_pool's, of pgmd's connections unless told otherwise."""
 
         def __init__(
@@ -70,7 +71,7 @@ else:
         ):
             super().__init__(conninfo, connection_class=connection_class, **kwargs)
 
-    class AsyncNullConnectionPool(_theirs.AsyncNullConnectionPool):
+    class AsyncNullConnectionPool(_theirs.AsyncNullConnectionPool[ACT]):
         """psycopg_pool's, of pgmd's connections unless told otherwise."""
 
         def __init__(

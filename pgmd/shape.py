@@ -22,6 +22,7 @@ from .parity import (
     column_label,
     declared,
     describe,
+    has_own_loader,
     row_loader,
     text_column,
 )
@@ -59,6 +60,7 @@ class _Entry:
 
     described: list[Any]
     columns: Sequence[Column]
+    oids: frozenset[int]
     loader: RowLoader
     # The query to run instead, by `as_arrow`.
     queries: tuple[str | None, str | None]
@@ -140,7 +142,11 @@ class Shapes:
         return Reading(self, request, shape)
 
     def entry(self, request: Request) -> _Entry | None:
-        return self._entries.get(key(request))
+        entry = self._entries.get(key(request))
+        # The program may have registered a loader since.
+        if entry is None or self._alone or not any(has_own_loader(oid) for oid in entry.oids):
+            return entry
+        return None
 
     def forget(self, request: Request) -> None:
         """Somebody has altered a table: what the endpoint said of the columns is old, too."""
@@ -161,7 +167,9 @@ class Shapes:
         ]
         query = parenthesised(request.text)
         queries = loader.select(query, as_arrow=False), loader.select(query, as_arrow=True)
-        entry = self._entries[key(request)] = _Entry(description, columns, loader, queries)
+        types_of = frozenset(column.type_code for column in columns)
+        entry = _Entry(description, columns, types_of, loader, queries)
+        self._entries[key(request)] = entry
         return entry
 
 

@@ -227,6 +227,7 @@ class AsyncConnection(Standing, psycopg.AsyncConnection[Row]):
     @asynccontextmanager
     async def _waiting(self, force_rollback: bool) -> AsyncIterator[Any]:  # noqa: FBT001 - psycopg's
         """A transaction() that the endpoint hears of when a statement needs it."""
+        is_outer = not self.pgmd.seems_begun
         try:
             async with _WaitingTransaction(self, None, force_rollback) as transaction:
                 self.pgmd.seem_begun(self)
@@ -234,7 +235,7 @@ class AsyncConnection(Standing, psycopg.AsyncConnection[Row]):
         except psycopg.Error as error:
             raise self.pgmd.explained(error, lost=self.broken) from error.__cause__
         finally:
-            if not self._num_transactions and self._autocommit:
+            if is_outer:
                 self.pgmd.forget_begun(self)
                 await self.pgmd.end_snapshot(self)
             await self.pgmd.settle(self)

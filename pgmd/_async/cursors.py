@@ -45,7 +45,8 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
         if routing.is_plain:
             return await super().execute(query, params, prepare=prepare, binary=binary)
         request = routing.request(self, query, params)
-        if routing.route_reads != "off" and await self._read(routing, request, binary):
+        # What is to be prepared is to be there, too.
+        if not prepare and await self._read(routing, request, binary):
             converted = Unconverted(self._query_cls, query, params, self._adapters)
             self._query = cast("Any", converted)
             return self

@@ -144,9 +144,7 @@ class AsyncRouting:
             return None
         decision = self._place(session, cursor, request, form)
         if decision.route is Route.REPLICA:
-            if _reads_only(cursor.connection):
-                await self._open_snapshot(session, cursor.connection)
-            found = await session._runner.on_replica(request, decision, None)
+            found = await self._run(session, cursor.connection, request, decision)
             if isinstance(found, Result):
                 shown = self._shown(found, cursor, request, form)
                 if shown is not None and not cursor.connection.autocommit:
@@ -155,6 +153,22 @@ class AsyncRouting:
             decision = found
         self._count(decision)
         return None
+
+    async def _run(
+        self, session: AsyncSession[Any], connection: Any, request: Request, decision: Decision
+    ) -> Result[Any] | Decision:
+        """Run a read on a replica, or say why the endpoint must run it."""
+        if not _reads_only(connection) or self.in_snapshot:
+            return await session._runner.on_replica(request, decision, None)
+        await self._open_snapshot(session, connection)
+        try:
+            return await session._runner.on_replica(request, decision, None)
+        except psycopg.Error as error:
+            # The first statement of a transaction: nothing was seen that must be seen again.
+            await self.end_snapshot(connection)
+            if isinstance(error, psycopg.errors.QueryCanceled):
+                raise
+            return Decision(Route.ENDPOINT, Reason.FAILED, type(error).__name__)
 
     def _place(
         self, session: AsyncSession[Any], cursor: Any, request: Request, form: pq.Format
@@ -178,6 +192,8 @@ class AsyncRouting:
     def _obstacle(self, cursor: Any) -> tuple[Reason, str] | None:
         """What keeps every read of this connection from a replica at the moment."""
         connection = cursor.connection
+        if connection.closed or cursor.closed:
+            return Reason.FAILED, "closed"
         if self.route_reads == "off":
             return Reason.ASKED, "route_reads is off"
         if connection._pipeline is not None:
@@ -189,8 +205,6 @@ class AsyncRouting:
         waits = self.route_reads == "lazy-begin" or connection.read_only
         if not connection.autocommit and not waits:
             return Reason.TRANSACTION, "not in autocommit mode"
-        if connection.closed or cursor.closed:
-            return Reason.FAILED, "closed"
         return None
 
     def _is_nested(self, request: Request) -> bool:
@@ -255,8 +269,6 @@ class AsyncRouting:
 
     async def _open_snapshot(self, session: AsyncSession[Any], connection: Any) -> None:
         """Begin a read-only transaction on a replica, if one may serve it."""
-        if self.in_snapshot:
-            return
         block = session._runner.block = await session._runner.open_replica_snapshot()
         if block is not None:
             self.has_begun = False

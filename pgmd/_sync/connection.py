@@ -228,6 +228,7 @@ class Connection(Standing, psycopg.Connection[Row]):
     @contextmanager
     def _waiting(self, force_rollback: bool) -> Iterator[Any]:  # noqa: FBT001 - psycopg's
         """A transaction() that the endpoint hears of when a statement needs it."""
+        is_outer = not self.pgmd.seems_begun
         try:
             with _WaitingTransaction(self, None, force_rollback) as transaction:
                 self.pgmd.seem_begun(self)
@@ -235,7 +236,7 @@ class Connection(Standing, psycopg.Connection[Row]):
         except psycopg.Error as error:
             raise self.pgmd.explained(error, lost=self.broken) from error.__cause__
         finally:
-            if not self._num_transactions and self._autocommit:
+            if is_outer:
                 self.pgmd.forget_begun(self)
                 self.pgmd.end_snapshot(self)
             self.pgmd.settle(self)

@@ -145,9 +145,7 @@ class Routing:
             return None
         decision = self._place(session, cursor, request, form)
         if decision.route is Route.REPLICA:
-            if _reads_only(cursor.connection):
-                self._open_snapshot(session, cursor.connection)
-            found = session._runner.on_replica(request, decision, None)
+            found = self._run(session, cursor.connection, request, decision)
             if isinstance(found, Result):
                 shown = self._shown(found, cursor, request, form)
                 if shown is not None and not cursor.connection.autocommit:
@@ -156,6 +154,22 @@ class Routing:
             decision = found
         self._count(decision)
         return None
+
+    def _run(
+        self, session: Session[Any], connection: Any, request: Request, decision: Decision
+    ) -> Result[Any] | Decision:
+        """Run a read on a replica, or say why the endpoint must run it."""
+        if not _reads_only(connection) or self.in_snapshot:
+            return session._runner.on_replica(request, decision, None)
+        self._open_snapshot(session, connection)
+        try:
+            return session._runner.on_replica(request, decision, None)
+        except psycopg.Error as error:
+            # The first statement of a transaction: nothing was seen that must be seen again.
+            self.end_snapshot(connection)
+            if isinstance(error, psycopg.errors.QueryCanceled):
+                raise
+            return Decision(Route.ENDPOINT, Reason.FAILED, type(error).__name__)
 
     def _place(
         self, session: Session[Any], cursor: Any, request: Request, form: pq.Format
@@ -179,6 +193,8 @@ class Routing:
     def _obstacle(self, cursor: Any) -> tuple[Reason, str] | None:
         """What keeps every read of this connection from a replica at the moment."""
         connection = cursor.connection
+        if connection.closed or cursor.closed:
+            return Reason.FAILED, "closed"
         if self.route_reads == "off":
             return Reason.ASKED, "route_reads is off"
         if connection._pipeline is not None:
@@ -190,8 +206,6 @@ class Routing:
         waits = self.route_reads == "lazy-begin" or connection.read_only
         if not connection.autocommit and not waits:
             return Reason.TRANSACTION, "not in autocommit mode"
-        if connection.closed or cursor.closed:
-            return Reason.FAILED, "closed"
         return None
 
     def _is_nested(self, request: Request) -> bool:
@@ -256,8 +270,6 @@ class Routing:
 
     def _open_snapshot(self, session: Session[Any], connection: Any) -> None:
         """Begin a read-only transaction on a replica, if one may serve it."""
-        if self.in_snapshot:
-            return
         block = session._runner.block = session._runner.open_replica_snapshot()
         if block is not None:
             self.has_begun = False

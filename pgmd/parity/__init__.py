@@ -6,7 +6,7 @@ and the endpoint runs the statement instead.
 
 from .dump import declared, dump, is_untyped
 from .errors import from_duckdb, from_endpoint, is_write_refusal
-from .load import RowLoader, collector_paused, column_label, row_loader, text_column
+from .load import RowLoader, collector_paused, column_label, has_own_loader, row_loader, text_column
 from .types import Inexact, describe
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "dump",
     "from_duckdb",
     "from_endpoint",
+    "has_own_loader",
     "is_untyped",
     "is_write_refusal",
     "row_loader",

@@ -209,7 +209,7 @@ def row_loader(
         if wire and _is_lossy(kind):
             raise Inexact(f"{label}: {duck_type[:80]} reaches a client changed", lasting=True)
         oid = kind.oid if oids is None else oids[index]
-        if (wire or oids) and _has_own_loader(oid):
+        if (wire or oids) and has_own_loader(oid):
             raise Inexact(f"{label}: the program has a loader for {pg_name(oid)}", lasting=True)
         try:
             column = _column(label, kind, oid, tz, strict=oids is not None)
@@ -230,7 +230,7 @@ _shipped = AdaptersMap(types=postgres.types)
 postgres.register_default_adapters(_shipped)
 
 
-def _has_own_loader(oid: int) -> bool:
+def has_own_loader(oid: int) -> bool:
     """Whether the program has told psycopg to load this type, or its elements, in another way."""
     number = ELEMENTS.get(oid, oid)
     found, shipped = (a.get_loader(number, Format.TEXT) for a in (psycopg.adapters, _shipped))
