@@ -436,8 +436,15 @@ class _Walk:
         return self._at(i - 1).text.lower() == before
 
     def _check_limit(self, frame: _Frame) -> None:
-        if frame.limited and not frame.ordered:
+        if frame.limited and not frame.ordered and not self._selects_constant(frame.start + 1):
             raise _Disagreement("LIMIT without ORDER BY")
+
+    def _selects_constant(self, i: int) -> bool:
+        """Whether all rows of the query at *i* are equal: `SELECT 1 AS "a" FROM`."""
+        if self._at(i).word != "select" or not _INTEGER.fullmatch(self._at(i + 1).text):
+            return False
+        end = i + 4 if self._at(i + 2).word == "as" else i + 2
+        return self._at(end).word == "from"
 
     def _comma(self, i: int, frame: _Frame) -> None:
         if frame.clause == "condition" and not frame.call:

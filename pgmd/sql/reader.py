@@ -176,12 +176,16 @@ class Reader:
 
     def _name(self, i: int, token: Token, previous: Token) -> None:
         word = token.word
-        if word.startswith(SYSTEM_PREFIXES):
+        if word.startswith(SYSTEM_PREFIXES) and not self._is_own_column(i, word):
             self._system_name(i, word)
         elif word in _NOTED_NAMES:
             self._noted_name(i, word)
         if self._state is TABLES:
             self._table(i, token, previous)
+
+    def _is_own_column(self, i: int, word: str) -> bool:
+        """Whether a name such as `__count` can only be a column: Django gives such names."""
+        return word.startswith("__") and self._state is not TABLES and self._next(i).text != "("
 
     def _system_name(self, i: int, word: str) -> None:
         if word.startswith("pg_temp"):

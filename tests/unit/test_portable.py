@@ -132,6 +132,13 @@ def test_recorded_answers_of_postgres(postgres: psycopg.Connection[Any]) -> None
         ("SELECT a FROM t LIMIT 3", "LIMIT without ORDER BY"),
         ("SELECT a FROM (SELECT a FROM t LIMIT 3) q ORDER BY a", "LIMIT without ORDER BY"),
         ("SELECT a FROM t ORDER BY a LIMIT $1", ""),
+        # All of its rows are equal.
+        ('SELECT 1 AS "a" FROM t WHERE b = $1 LIMIT 1', ""),
+        ("SELECT 1 FROM t LIMIT 3 OFFSET 2", ""),
+        ("SELECT b FROM t WHERE EXISTS (SELECT 1 AS a FROM u LIMIT 1)", ""),
+        ("SELECT 1, a FROM t LIMIT 1", "LIMIT without ORDER BY"),
+        ("SELECT 1 AS x, a FROM t LIMIT 1", "LIMIT without ORDER BY"),
+        ("SELECT 1 + a FROM t LIMIT 1", "LIMIT without ORDER BY"),
         ("SELECT a FROM t WHERE b LIKE $1", "LIKE with"),
         ("SELECT a FROM t WHERE a = $key", "parameter $key"),
         ("SELECT a FROM t WHERE a = $1", ""),
