@@ -201,6 +201,75 @@ async def test_a_frameworks_cursor_is_routed(stand: Stand) -> None:
             assert connection.pgmd.stats == {"replica: READ": 1}
 
 
+async def test_a_loader_of_the_program_is_heeded_from_then_on(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Loud(original.types.string.TextLoader):
+        def load(self, data: Any) -> Any:
+            return bytes(data).decode().upper()
+
+    query = "SELECT s FROM t WHERE i = 1"
+    async with ready(stand) as engine, await connected(stand, engine) as connection:
+        assert await (await connection.execute(query)).fetchall() == [("s1",)]
+        adapters = original.adapt.AdaptersMap(original.adapters)
+        monkeypatch.setattr(original.adapters, "_loaders", [dict(m) for m in adapters._loaders])
+        monkeypatch.setattr(original.adapters, "_own_loaders", [True, True])
+        original.adapters.register_loader("varchar", Loud)
+        original.adapters.register_loader("text", Loud)
+        async with await connected(stand, engine) as later:
+            assert await (await later.execute(query)).fetchall() == [("S1",)]
+
+
+@pytest.mark.only("postgres", reason="of locks in PostgreSQL")
+async def test_a_read_that_moved_leaves_nothing_open(stand: Stand) -> None:
+    async with ready(stand) as engine, await connected(stand, engine) as connection:
+        await connection.execute("CREATE TABLE odd (a daterange[])")
+        await connection.execute("INSERT INTO odd VALUES ('{}')")
+        assert await (await connection.execute("SELECT * FROM odd")).fetchall() == [([],)]
+        await connection.execute("SET lock_timeout = '5s'")
+        await connection.execute("DROP TABLE odd")
+
+
+async def test_errors_of_misuse_are_psycopgs(stand: Stand) -> None:
+    async with ready(stand) as engine, await connected(stand, engine) as connection:
+        one, other = connection.cursor(), connection.cursor()
+        await one.close()
+        await other.execute("SELECT i FROM t")
+        with pytest.raises(psycopg.InterfaceError, match="cursor is closed"):
+            await one.execute("SELECT i FROM t")
+        with pytest.raises(psycopg.InterfaceError, match="rows must be"):
+            await other.fetchmany(-1)
+        client = psycopg.AsyncClientCursor(connection)
+        with pytest.raises(psycopg.NotSupportedError, match="binary"):
+            await client.execute("SELECT i FROM t", binary=True)
+        raw = psycopg.AsyncRawCursor(connection)
+        with pytest.raises(TypeError):
+            await raw.execute("SELECT i FROM t", {})
+        assert other._query.query == b"SELECT i FROM t"  # type: ignore[union-attr]
+
+
+async def test_code_that_is_not_pgmds_gets_the_real_connection(stand: Stand) -> None:
+    async with ready(stand) as engine:
+        for use in (
+            lambda c: original.AsyncClientCursor(c).mogrify("SELECT %s", [b"x"]),
+            lambda c: original.sql.Literal("it's").as_string(c),
+            lambda c: original.sql.Identifier('a"b').as_string(c.cursor()),
+            lambda c: c.pgconn.server_version,
+        ):
+            async with await connected(stand, engine) as connection:
+                assert connection._is_unopened
+                assert use(connection)
+        options = {"autocommit": False, "route_reads": "lazy-begin"}
+        async with await connected(stand, engine, **options) as connection:
+            await connection.execute("SELECT i FROM t")
+            cursor = original.AsyncCursor(connection)
+            await cursor.execute("INSERT INTO t (i) VALUES (9)")
+            await connection.rollback()
+            cursor = original.AsyncCursor(connection)
+            await cursor.execute("SELECT max(i) FROM t")
+            assert await cursor.fetchone() == (5,)
+
+
 # ------------------------------------------------------------------------------- what is routed
 
 
@@ -357,6 +426,8 @@ async def test_routing_is_switched_off(stand: Stand, monkeypatch: pytest.MonkeyP
     async with ready(stand) as engine, await connected(stand, engine) as connection:
         await connection.execute("/*+ pgmd: endpoint */ SELECT i FROM t")
         assert connection.pgmd.stats == {"endpoint: ASKED": 1}
+        await connection.execute("SELECT i FROM t", prepare=True)
+        assert "replica: READ" not in connection.pgmd.stats
         connection.pgmd.route_reads = "off"
         await connection.execute("SELECT i FROM t")
         connection.pgmd.route_reads = "autocommit"

@@ -197,6 +197,75 @@ def test_a_frameworks_cursor_is_routed(stand: Stand) -> None:
             assert connection.pgmd.stats == {"replica: READ": 1}
 
 
+def test_a_loader_of_the_program_is_heeded_from_then_on(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Loud(original.types.string.TextLoader):
+        def load(self, data: Any) -> Any:
+            return bytes(data).decode().upper()
+
+    query = "SELECT s FROM t WHERE i = 1"
+    with ready(stand) as engine, connected(stand, engine) as connection:
+        assert (connection.execute(query)).fetchall() == [("s1",)]
+        adapters = original.adapt.AdaptersMap(original.adapters)
+        monkeypatch.setattr(original.adapters, "_loaders", [dict(m) for m in adapters._loaders])
+        monkeypatch.setattr(original.adapters, "_own_loaders", [True, True])
+        original.adapters.register_loader("varchar", Loud)
+        original.adapters.register_loader("text", Loud)
+        with connected(stand, engine) as later:
+            assert (later.execute(query)).fetchall() == [("S1",)]
+
+
+@pytest.mark.only("postgres", reason="of locks in PostgreSQL")
+def test_a_read_that_moved_leaves_nothing_open(stand: Stand) -> None:
+    with ready(stand) as engine, connected(stand, engine) as connection:
+        connection.execute("CREATE TABLE odd (a daterange[])")
+        connection.execute("INSERT INTO odd VALUES ('{}')")
+        assert (connection.execute("SELECT * FROM odd")).fetchall() == [([],)]
+        connection.execute("SET lock_timeout = '5s'")
+        connection.execute("DROP TABLE odd")
+
+
+def test_errors_of_misuse_are_psycopgs(stand: Stand) -> None:
+    with ready(stand) as engine, connected(stand, engine) as connection:
+        one, other = connection.cursor(), connection.cursor()
+        one.close()
+        other.execute("SELECT i FROM t")
+        with pytest.raises(psycopg.InterfaceError, match="cursor is closed"):
+            one.execute("SELECT i FROM t")
+        with pytest.raises(psycopg.InterfaceError, match="rows must be"):
+            other.fetchmany(-1)
+        client = psycopg.ClientCursor(connection)
+        with pytest.raises(psycopg.NotSupportedError, match="binary"):
+            client.execute("SELECT i FROM t", binary=True)
+        raw = psycopg.RawCursor(connection)
+        with pytest.raises(TypeError):
+            raw.execute("SELECT i FROM t", {})
+        assert other._query.query == b"SELECT i FROM t"  # type: ignore[union-attr]
+
+
+def test_code_that_is_not_pgmds_gets_the_real_connection(stand: Stand) -> None:
+    with ready(stand) as engine:
+        for use in (
+            lambda c: original.ClientCursor(c).mogrify("SELECT %s", [b"x"]),
+            lambda c: original.sql.Literal("it's").as_string(c),
+            lambda c: original.sql.Identifier('a"b').as_string(c.cursor()),
+            lambda c: c.pgconn.server_version,
+        ):
+            with connected(stand, engine) as connection:
+                assert connection._is_unopened
+                assert use(connection)
+        options = {"autocommit": False, "route_reads": "lazy-begin"}
+        with connected(stand, engine, **options) as connection:
+            connection.execute("SELECT i FROM t")
+            cursor = original.Cursor(connection)
+            cursor.execute("INSERT INTO t (i) VALUES (9)")
+            connection.rollback()
+            cursor = original.Cursor(connection)
+            cursor.execute("SELECT max(i) FROM t")
+            assert cursor.fetchone() == (5,)
+
+
 # ------------------------------------------------------------------------------- what is routed
 
 
@@ -353,6 +422,8 @@ def test_routing_is_switched_off(stand: Stand, monkeypatch: pytest.MonkeyPatch) 
     with ready(stand) as engine, connected(stand, engine) as connection:
         connection.execute("/*+ pgmd: endpoint */ SELECT i FROM t")
         assert connection.pgmd.stats == {"endpoint: ASKED": 1}
+        connection.execute("SELECT i FROM t", prepare=True)
+        assert "replica: READ" not in connection.pgmd.stats
         connection.pgmd.route_reads = "off"
         connection.execute("SELECT i FROM t")
         connection.pgmd.route_reads = "autocommit"
