@@ -108,6 +108,11 @@ class Standing:
     def _is_unopened(self) -> bool:
         return self._standing_in is not None and self._standing_in.real is None
 
+    @property
+    def _real(self) -> Any:
+        """The connection to the server, opened if need be."""
+        return self.pgconn if self._standing_in is None else self._standing_in.actual()
+
     def _wait_unopened(self) -> None:
         """What it was made with stands in until it is opened."""
         self._standing_in = self.__dict__.pop("pgconn")

@@ -127,7 +127,6 @@ class AsyncConnection(Standing, psycopg.AsyncConnection[Row]):
     async def _open(self) -> None:
         """Have a connection to the server. Raises what connecting raises."""
         self._check_connection_ok()
-        self.pgmd.forget_begun(self)
         async with self._opening:
             waits = self._standing_in
             if waits is not None and waits.real is None:

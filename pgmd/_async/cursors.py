@@ -94,7 +94,7 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
         connection: Any = self._conn
         if is_stand_in(self._pgconn) or connection._standing_in is not None:
             await connection._open()
-            self._pgconn = connection.pgconn
+            self._pgconn = connection._real
 
     async def _read(
         self,
@@ -183,7 +183,7 @@ class _OnServer(psycopg.AsyncServerCursor[Row]):
         """As psycopg's."""
         connection: Any = self._conn
         await connection._open()
-        self._pgconn = connection.pgconn
+        self._pgconn = connection._real
         return await super().execute(query, params, **kwargs)
 
 

@@ -128,7 +128,6 @@ class Connection(Standing, psycopg.Connection[Row]):
     def _open(self) -> None:
         """Have a connection to the server. Raises what connecting raises."""
         self._check_connection_ok()
-        self.pgmd.forget_begun(self)
         with self._opening:
             waits = self._standing_in
             if waits is not None and waits.real is None:

@@ -95,7 +95,7 @@ class Cursor(psycopg.Cursor[Row]):
         connection: Any = self._conn
         if is_stand_in(self._pgconn) or connection._standing_in is not None:
             connection._open()
-            self._pgconn = connection.pgconn
+            self._pgconn = connection._real
 
     def _read(
         self,
@@ -184,7 +184,7 @@ class _OnServer(psycopg.ServerCursor[Row]):
         """As psycopg's."""
         connection: Any = self._conn
         connection._open()
-        self._pgconn = connection.pgconn
+        self._pgconn = connection._real
         return super().execute(query, params, **kwargs)
 
 

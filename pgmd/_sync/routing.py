@@ -144,16 +144,17 @@ class Routing:
             self._stays(Reason.PARAMETERS, "only psycopg can read it")
             return None
         decision = self._place(session, cursor, request, form)
-        if decision.route is Route.REPLICA:
-            found = self._run(session, cursor.connection, request, decision)
-            if isinstance(found, Result):
-                shown = self._shown(found, cursor, request, form)
-                if shown is not None and not cursor.connection.autocommit:
-                    self.seem_begun(cursor.connection)
-                return shown
-            decision = found
-        self._count(decision)
-        return None
+        if decision.route is Route.ENDPOINT:
+            self._count(decision)
+            return None
+        connection, begins = cursor.connection, not self.in_snapshot
+        found = self._run(session, connection, request, decision)
+        shown = self._shown(found, cursor, request, form)
+        if shown is None and begins and self.in_snapshot:
+            self._retreat(connection)
+        if shown is not None and not connection.autocommit:
+            self.seem_begun(connection)
+        return shown
 
     def _run(
         self, session: Session[Any], connection: Any, request: Request, decision: Decision
@@ -164,11 +165,10 @@ class Routing:
         self._open_snapshot(session, connection)
         try:
             return session._runner.on_replica(request, decision, None)
+        except psycopg.errors.QueryCanceled:
+            self._retreat(connection)
+            raise
         except psycopg.Error as error:
-            # The first statement of a transaction: nothing was seen that must be seen again.
-            self.end_snapshot(connection)
-            if isinstance(error, psycopg.errors.QueryCanceled):
-                raise
             return Decision(Route.ENDPOINT, Reason.FAILED, type(error).__name__)
 
     def _place(
@@ -224,9 +224,12 @@ class Routing:
         return "psycopg returns a text" if self._is_nested(request) else ""
 
     def _shown(
-        self, found: Result[Any], cursor: Any, request: Request, form: pq.Format
+        self, found: Result[Any] | Decision, cursor: Any, request: Request, form: pq.Format
     ) -> Shown | None:
         """What the cursor gets of a replica's answer."""
+        if isinstance(found, Decision):
+            self._count(found)
+            return None
         change = self._change(found.description or (), cursor, request, form)
         if change:
             self._stays(Reason.RESULT, change)
@@ -238,6 +241,8 @@ class Routing:
         self._count(Decision(Route.ENDPOINT, reason, detail))
 
     def _count(self, decision: Decision) -> None:
+        if decision.route is Route.ENDPOINT and self._session is not None:
+            self._session._engine.count(decision)
         self.decision = decision
         self._counts[decision.route, decision.reason] += 1
 
@@ -289,6 +294,12 @@ class Routing:
         block, session._runner.block = session._runner.block, None
         connection._stand_back()
         session._runner.end_snapshot(block)
+
+    def _retreat(self, connection: Any) -> None:
+        """The first statement of a transaction needs the endpoint: nothing was seen so far."""
+        self.end_snapshot(connection)
+        if connection._num_transactions:
+            self.seem_begun(connection)
 
     def leave_snapshot(self, connection: Any, statement: Statement | None) -> None:
         """The endpoint goes on with what began on a replica, where it may see another moment."""

@@ -537,6 +537,27 @@ async def test_a_read_that_a_replica_cannot_run_in_a_read_only_transaction(stand
         assert await (await reader.execute(query)).fetchone() == (True,)
 
 
+async def test_the_first_read_of_a_block_may_be_the_endpoints(stand: Stand) -> None:
+    """It begins there then, to read only."""
+    async with ready(stand) as engine, await connected(stand, engine) as reader:
+        await reader.set_read_only(True)
+        for query in ("SELECT nope FROM t", "SELECT current_setting('TimeZone')"):
+            async with reader.transaction(force_rollback=True):
+                try:
+                    await reader.execute(query)
+                except psycopg.errors.UndefinedColumn:
+                    # A DuckDB goes on with its transaction.
+                    failed = "INERROR" if stand.is_postgres else "INTRANS"
+                    assert reader.info.transaction_status.name == failed
+                else:
+                    assert reader.info.transaction_status == pq.TransactionStatus.INTRANS
+                    with pytest.raises(psycopg.Error, match="read-only"):
+                        await reader.execute("DELETE FROM t")
+            assert reader.info.transaction_status == pq.TransactionStatus.IDLE
+        assert await (await reader.execute("SELECT max(i) FROM t")).fetchone() == (5,)
+        assert engine.stats()["routed"]["endpoint: NOT_A_READ"] >= 1
+
+
 # ------------------------------------------------------------------------------------ life cycle
 
 

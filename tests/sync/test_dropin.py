@@ -533,6 +533,27 @@ def test_a_read_that_a_replica_cannot_run_in_a_read_only_transaction(stand: Stan
         assert (reader.execute(query)).fetchone() == (True,)
 
 
+def test_the_first_read_of_a_block_may_be_the_endpoints(stand: Stand) -> None:
+    """It begins there then, to read only."""
+    with ready(stand) as engine, connected(stand, engine) as reader:
+        reader.set_read_only(True)
+        for query in ("SELECT nope FROM t", "SELECT current_setting('TimeZone')"):
+            with reader.transaction(force_rollback=True):
+                try:
+                    reader.execute(query)
+                except psycopg.errors.UndefinedColumn:
+                    # A DuckDB goes on with its transaction.
+                    failed = "INERROR" if stand.is_postgres else "INTRANS"
+                    assert reader.info.transaction_status.name == failed
+                else:
+                    assert reader.info.transaction_status == pq.TransactionStatus.INTRANS
+                    with pytest.raises(psycopg.Error, match="read-only"):
+                        reader.execute("DELETE FROM t")
+            assert reader.info.transaction_status == pq.TransactionStatus.IDLE
+        assert (reader.execute("SELECT max(i) FROM t")).fetchone() == (5,)
+        assert engine.stats()["routed"]["endpoint: NOT_A_READ"] >= 1
+
+
 # ------------------------------------------------------------------------------------ life cycle
 
 
