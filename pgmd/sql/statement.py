@@ -22,6 +22,7 @@ from .grammar import (
     PORTABLE_FUNCTIONS,
     READ,
     RESERVED,
+    SESSION_NAMES,
     VOLATILE_READ,
     Fact,
 )
@@ -132,7 +133,9 @@ class Statement:
     @property
     def may_write(self) -> bool:
         """Whether others may see what it did."""
-        asks = not self.facts & ~_ASKING and not self.unknown and not self.named
+        # What SHOW names is a setting or a table.
+        known = self.unknown <= SESSION_NAMES and (not self.named or self.verb == "SHOW")
+        asks = known and not self.facts & ~_ASKING
         return not (self.is_read or self.setting or asks)
 
     @property

@@ -493,6 +493,13 @@ def test_names_leave_reserved_words_out_unless_quoted() -> None:
         ("SET VARIABLE x = 1", False, False),
         ("SET threads = 1", True, False),
         ("SELECT f(1)", True, False),
+        ("SELECT current_schema(), f(1)", True, False),
+        ("SELECT nextval('s')", True, False),
+        # What asks a server about itself.
+        ("SELECT current_schema()", False, False),
+        ("SELECT pg_catalog.version()", False, False),
+        ("SHOW transaction isolation level", False, False),
+        ("SHOW standard_conforming_strings", False, False),
         ("PIVOT t ON a", False, True),
     ],
 )
