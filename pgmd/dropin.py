@@ -6,7 +6,7 @@ psycopg's cursors read a result through a few attributes of a libpq result and o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import psycopg
@@ -96,11 +96,20 @@ def _server(pgconn: Any) -> tuple[str, ...]:
 
 def same_dumpers(adapters: AdaptersMap, values: Sequence[Any]) -> bool:
     """Whether these *adapters* write the values as the program's own ones do."""
-    kinds = {type(value) for value in values if value is not None}
+    kinds = set(_kinds(values))
     try:
         return all(_writes_alike(adapters, kind) for kind in kinds)
     except psycopg.ProgrammingError:
         return False  # only one of them can write it, or neither
+
+
+def _kinds(values: Iterable[Any]) -> Iterator[type]:
+    """The types of the values, and of those in lists."""
+    for value in values:
+        if isinstance(value, list | tuple | set | frozenset):
+            yield from _kinds(value)
+        elif value is not None:
+            yield type(value)
 
 
 def _writes_alike(adapters: AdaptersMap, kind: type) -> bool:

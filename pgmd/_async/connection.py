@@ -151,15 +151,14 @@ class AsyncConnection(Standing, psycopg.AsyncConnection[Row]):
     def cursor(self, name: str = "", **kwargs: Any) -> Any:
         """As psycopg's. Raises `NotSupportedError` for a *name* where there are no cursors on the
         server."""
+        if self.pgmd.is_plain:
+            return super().cursor(name, **kwargs)
         if name and self.pgmd.profile.dialect is Dialect.DUCKDB:
             raise NotSupportedError(
                 f"a {self.pgmd.profile.name} endpoint has no cursors with a name: execute() the "
                 "query, or stream() its rows"
             )
-        if not issubclass(self.cursor_factory, AsyncCursor):
-            if self.pgmd.is_plain:
-                return super().cursor(name, **kwargs)
-            self.cursor_factory = routed(self.cursor_factory)
+        self.cursor_factory = routed(self.cursor_factory)
         return super().cursor(name, **kwargs)
 
     async def commit(self) -> None:

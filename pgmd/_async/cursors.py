@@ -45,14 +45,26 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
         if routing.is_plain:
             return await super().execute(query, params, prepare=prepare, binary=binary)
         request = routing.request(self, query, params)
+        form = self.format if binary is None else pq.Format(bool(binary))
         # What is to be prepared is to be there, too.
-        if not prepare and await self._read(routing, request, binary):
+        if (
+            not prepare
+            and routing.may_read(self, request, form)
+            and await self._read(request, form)
+        ):
             converted = Unconverted(self._query_cls, query, params, self._adapters)
             self._query = cast("Any", converted)
             return self
-        async with routing.sending(self, request) as statement:
+        # Not by sending(): its generator would cost as much as all of the rest.
+        statement = await routing.begin(self, request)
+        try:
             await super().execute(query, params, prepare=prepare, binary=binary)
+            routing.note(connection, statement)
             self._uncount(routing, statement)
+        except psycopg.Error as error:
+            raise routing.explained(error, statement, lost=connection.broken) from error.__cause__
+        finally:
+            await routing.settle(connection)
         return self
 
     async def executemany(
@@ -96,16 +108,11 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
             await connection._open()
             self._pgconn = connection._real
 
-    async def _read(
-        self,
-        routing: AsyncRouting,
-        request: Request | None,
-        binary: bool | None,  # noqa: FBT001 - as psycopg passes it on
-    ) -> bool:
+    async def _read(self, request: Request, form: pq.Format) -> bool:
         """Take the answer of a replica, if one may give it."""
-        form = self.format if binary is None else pq.Format(bool(binary))
-        async with self._conn.lock:
-            shown = await routing.read(self, request, form)
+        connection: Any = self._conn
+        async with connection.lock:
+            shown = await connection.pgmd.read(self, request, form)
             if shown is not None:
                 self._show(shown)
         return shown is not None

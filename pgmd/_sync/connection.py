@@ -152,15 +152,14 @@ class Connection(Standing, psycopg.Connection[Row]):
     def cursor(self, name: str = "", **kwargs: Any) -> Any:
         """As psycopg's. Raises `NotSupportedError` for a *name* where there are no cursors on the
         server."""
+        if self.pgmd.is_plain:
+            return super().cursor(name, **kwargs)
         if name and self.pgmd.profile.dialect is Dialect.DUCKDB:
             raise NotSupportedError(
                 f"a {self.pgmd.profile.name} endpoint has no cursors with a name: execute() the "
                 "query, or stream() its rows"
             )
-        if not issubclass(self.cursor_factory, Cursor):
-            if self.pgmd.is_plain:
-                return super().cursor(name, **kwargs)
-            self.cursor_factory = routed(self.cursor_factory)
+        self.cursor_factory = routed(self.cursor_factory)
         return super().cursor(name, **kwargs)
 
     def commit(self) -> None:

@@ -46,14 +46,22 @@ class Cursor(psycopg.Cursor[Row]):
         if routing.is_plain:
             return super().execute(query, params, prepare=prepare, binary=binary)
         request = routing.request(self, query, params)
+        form = self.format if binary is None else pq.Format(bool(binary))
         # What is to be prepared is to be there, too.
-        if not prepare and self._read(routing, request, binary):
+        if not prepare and routing.may_read(self, request, form) and self._read(request, form):
             converted = Unconverted(self._query_cls, query, params, self._adapters)
             self._query = cast("Any", converted)
             return self
-        with routing.sending(self, request) as statement:
+        # Not by sending(): its generator would cost as much as all of the rest.
+        statement = routing.begin(self, request)
+        try:
             super().execute(query, params, prepare=prepare, binary=binary)
+            routing.note(connection, statement)
             self._uncount(routing, statement)
+        except psycopg.Error as error:
+            raise routing.explained(error, statement, lost=connection.broken) from error.__cause__
+        finally:
+            routing.settle(connection)
         return self
 
     def executemany(
@@ -97,16 +105,11 @@ class Cursor(psycopg.Cursor[Row]):
             connection._open()
             self._pgconn = connection._real
 
-    def _read(
-        self,
-        routing: Routing,
-        request: Request | None,
-        binary: bool | None,  # noqa: FBT001 - as psycopg passes it on
-    ) -> bool:
+    def _read(self, request: Request, form: pq.Format) -> bool:
         """Take the answer of a replica, if one may give it."""
-        form = self.format if binary is None else pq.Format(bool(binary))
-        with self._conn.lock:
-            shown = routing.read(self, request, form)
+        connection: Any = self._conn
+        with connection.lock:
+            shown = connection.pgmd.read(self, request, form)
             if shown is not None:
                 self._show(shown)
         return shown is not None

@@ -44,8 +44,10 @@ class Routing:
     `profile` is what the server can do, `decision` where the last statement ran and why.
     """
 
-    def __init__(self, profile: Profile = _PLAIN) -> None:
-        self.profile = profile
+    def __init__(self) -> None:
+        # Whether psycopg itself does all that there is to do.
+        self.is_plain = True
+        self._profile = _PLAIN
         self.decision: Decision | None = None
         self._route_reads: RouteReads = "off"
         self._session: Session[Any] | None = None
@@ -97,9 +99,14 @@ class Routing:
         self.route_reads = route_reads
 
     @property
-    def is_plain(self) -> bool:
-        """Whether psycopg itself does all that there is to do."""
-        return self._session is None and self.profile.dialect is Dialect.POSTGRES
+    def profile(self) -> Profile:
+        return self._profile
+
+    @profile.setter
+    def profile(self, profile: Profile) -> None:
+        self._profile = profile
+        # Looked at for every statement.
+        self.is_plain = self._session is None and profile.dialect is Dialect.POSTGRES
 
     def close(self) -> None:
         session = self._session
@@ -135,16 +142,26 @@ class Routing:
             # psycopg will say so.
             return None
 
-    def read(self, cursor: Any, request: Request | None, form: pq.Format) -> Shown | None:
-        """A replica's answer to a confirmed read; None where the connection is to run it."""
+    def may_read(self, cursor: Any, request: Request | None, form: pq.Format) -> bool:
+        """Whether a replica may run this now; if not it is known, and counted, why."""
         session = self._session
         if session is None:
-            return None
+            return False
         if request is None:
-            self._stays(Reason.PARAMETERS, "only psycopg can read it")
-            return None
+            decision = Decision(Route.ENDPOINT, Reason.PARAMETERS, "only psycopg can read it")
+        else:
+            decision = self._place(session, cursor, request, form)
+        if decision.route is Route.ENDPOINT:
+            self._count(decision)
+        return decision.route is Route.REPLICA
+
+    def read(self, cursor: Any, request: Request, form: pq.Format) -> Shown | None:
+        """A replica's answer to a confirmed read; None where the connection is to run it."""
+        session = self._session
+        assert session is not None
         decision = self._place(session, cursor, request, form)
         if decision.route is Route.ENDPOINT:
+            # Another thread has begun a transaction meanwhile.
             self._count(decision)
             return None
         connection, begins = cursor.connection, not self.in_snapshot
@@ -174,12 +191,12 @@ class Routing:
     def _place(
         self, session: Session[Any], cursor: Any, request: Request, form: pq.Format
     ) -> Decision:
-        obstacle = self._obstacle(cursor)
-        if obstacle is not None:
-            return Decision(Route.ENDPOINT, obstacle[0], obstacle[1])
         verdict = session._engine.verdict(request.text)
         if verdict.route is Route.ENDPOINT:
             return verdict
+        obstacle = self._obstacle(cursor)
+        if obstacle is not None:
+            return Decision(Route.ENDPOINT, obstacle[0], obstacle[1])
         if session._runner.ledger.pin:
             return Decision(Route.ENDPOINT, Reason.PINNED, session._runner.ledger.pin)
         if request.values and not same_dumpers(cursor.adapters, request.values):
@@ -241,8 +258,6 @@ class Routing:
         self._count(Decision(Route.ENDPOINT, reason, detail))
 
     def _count(self, decision: Decision) -> None:
-        if decision.route is Route.ENDPOINT and self._session is not None:
-            self._session._engine.count(decision)
         self.decision = decision
         self._counts[decision.route, decision.reason] += 1
 
@@ -318,29 +333,30 @@ class Routing:
     # --------------------------------------------------------------------------- on the endpoint
 
     @contextmanager
-    def sending(self, cursor: Any, request: Request | None) -> Iterator[Statement | None]:
-        """While the connection runs a statement. Raises `NotSupportedError` for what the server
-        is known to lack, before it is sent, and psycopg's errors as PostgreSQL would give them."""
-        text = request.text if request is not None else None
-        statement = analyse(text) if text is not None else None
+    def sending(self, cursor: Any, request: Request | None) -> Iterator[None]:
+        """While the connection runs a statement; see `begin()`."""
+        connection, statement = cursor.connection, self.begin(cursor, request)
+        try:
+            yield
+            self.note(connection, statement)
+        except psycopg.Error as error:
+            raise self.explained(error, statement, lost=connection.broken) from error.__cause__
+        finally:
+            self.settle(connection)
+
+    def begin(self, cursor: Any, request: Request | None) -> Statement | None:
+        """The endpoint is about to run a statement. Raises `NotSupportedError` for what the server
+        is known to lack, before it is sent."""
         connection = cursor.connection
         connection._check_connection_ok()
+        statement = analyse(request.text) if request is not None else None
         if statement is not None:
             self._check_sendable(statement)
         if self.in_snapshot:
             self.leave_snapshot(connection, statement)
         cursor._connect()
-        self._begin(statement)
-        ended = False
-        try:
-            yield statement
-            ended = True
-        except psycopg.Error as error:
-            raise self.explained(error, statement, lost=connection.broken) from error.__cause__
-        finally:
-            if ended and statement is not None:
-                self._note(connection, statement)
-            self.settle(connection)
+        self._begin_write(statement)
+        return statement
 
     def _check_sendable(self, statement: Statement) -> None:
         if self.profile.dialect is Dialect.POSTGRES or statement.is_read:
@@ -349,7 +365,7 @@ class Routing:
         if reason is not None:
             raise NotSupportedError(f"a {self.profile.name} endpoint has no {reason}")
 
-    def _begin(self, statement: Statement | None) -> None:
+    def _begin_write(self, statement: Statement | None) -> None:
         """Others may see something new from now on."""
         session = self._session
         if session is None or (statement is not None and not statement.may_write):
@@ -358,8 +374,10 @@ class Routing:
             self._write = session._engine.log.begin()
         self._changed_schema |= statement is None or statement.changes_schema
 
-    def _note(self, connection: Any, statement: Statement) -> None:
+    def note(self, connection: Any, statement: Statement | None) -> None:
         """Remember what a statement has set."""
+        if statement is None:
+            return
         if not self.profile.reports_transactions and Fact.TRANSACTION in statement.facts:
             self.in_transaction = statement.verb in ("BEGIN", "START")
         if self._session is None or not statement.outlives_transaction:

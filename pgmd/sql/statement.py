@@ -65,6 +65,7 @@ class Statement:
     is_read: bool = field(init=False)  # a confirmed read: nothing in it is left open either
     pins: bool = field(init=False)  # changes or depends on the state of one connection, or may
     changes_schema: bool = field(init=False)  # what is known of tables may be wrong after it
+    may_write: bool = field(init=False)  # others may see what it did
 
     def __post_init__(self) -> None:
         facts = self.facts
@@ -77,6 +78,13 @@ class Statement:
         # A transaction that is committed as text may have changed it before.
         changes = unknown or bool(facts & (Fact.DDL | Fact.TRANSACTION))
         put(self, "changes_schema", not plain and changes)
+        put(self, "may_write", not (self.is_read or self.setting or self._only_asks))
+
+    @property
+    def _only_asks(self) -> bool:
+        """Whether it asks a server about itself; what SHOW names is a setting or a table."""
+        known = self.unknown <= SESSION_NAMES and (not self.named or self.verb == "SHOW")
+        return known and not self.facts & ~_ASKING
 
     @property
     def unportable(self) -> str:
@@ -129,14 +137,6 @@ class Statement:
     def makes_types(self) -> bool:
         """Whether DuckDB creates a temporary type to run it, as for a PIVOT without IN."""
         return bool(self.words & PIVOTS)
-
-    @property
-    def may_write(self) -> bool:
-        """Whether others may see what it did."""
-        # What SHOW names is a setting or a table.
-        known = self.unknown <= SESSION_NAMES and (not self.named or self.verb == "SHOW")
-        asks = known and not self.facts & ~_ASKING
-        return not (self.is_read or self.setting or asks)
 
     @property
     def outlives_transaction(self) -> bool:
