@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import BaseConnection, pq
@@ -80,7 +80,7 @@ class _Asked:
         standing_in = None if connection is None else connection._standing_in
         if standing_in is None:
             raise AttributeError("pgconn")
-        return standing_in if _keeps_books(sys._getframe(1)) else standing_in.actual()
+        return standing_in if _keeps_books(sys._getframe(1)) else connection._handed_out()
 
 
 _BOOKS = ("psycopg._connection_base", "psycopg.connection", "psycopg.transaction", "psycopg_pool.")
@@ -112,6 +112,13 @@ class Standing:
     def _real(self) -> Any:
         """The connection to the server, opened if need be."""
         return self.pgconn if self._standing_in is None else self._standing_in.actual()
+
+    def _handed_out(self) -> Any:
+        """The connection to the server, in the transaction that it seems to be in."""
+        real, connection = self._real, cast("Any", self)
+        if connection.pgmd.forget_begun(self):
+            real.exec_(connection._get_tx_start_command())
+        return real
 
     def _wait_unopened(self) -> None:
         """What it was made with stands in until it is opened."""

@@ -318,7 +318,12 @@ class Routing:
 
     def leave_snapshot(self, connection: Any, statement: Statement | None) -> None:
         """The endpoint goes on with what began on a replica, where it may see another moment."""
-        if statement is not None and statement.facts & (Fact.WRITES | Fact.DDL):
+        writes = statement is not None and statement.facts & (Fact.WRITES | Fact.DDL)
+        if writes and self.profile.dialect is Dialect.POSTGRES:
+            # It refuses, in its own words, and everything after it.
+            self._retreat(connection)
+            return
+        if statement is not None and writes:
             raise psycopg.errors.ReadOnlySqlTransaction(
                 f"cannot execute {statement.verb or 'this'} in a read-only transaction"
             )

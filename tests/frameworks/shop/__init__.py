@@ -1,0 +1,1 @@
+"""A small Django application: people and their orders."""
