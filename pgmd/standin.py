@@ -46,14 +46,17 @@ class StandIn:
             return status
         return _BAD if self._finished else _OK
 
-    host = property(lambda self: self._param("host"))
-    port = property(lambda self: self._param("port"))
-    user = property(lambda self: self._param("user"))
-    db = property(lambda self: self._param("dbname"))
+    host = property(lambda self: self._known("host"))
+    port = property(lambda self: self._known("port"))
+    user = property(lambda self: self._known("user"))
+    db = property(lambda self: self._known("db", "dbname"))
 
-    def _param(self, name: str) -> bytes:
+    def _known(self, name: str, keyword: str | None = None) -> bytes:
         self._check()
-        return str(self.params.get(name) or "").encode()
+        if self.real is not None:
+            found: bytes = getattr(self.real, name)
+            return found
+        return str(self.params.get(keyword or name) or "").encode()
 
     def finish(self) -> None:
         self._finished = True

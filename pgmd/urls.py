@@ -13,8 +13,10 @@ from dataclasses import fields
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
+from psycopg.conninfo import make_conninfo
+
 from .config import Database, Endpoint, Replica, Settings, named
-from .conninfo import motherduck_conninfo, require
+from .conninfo import is_motherduck, motherduck_conninfo, require
 from .errors import ConfigurationError
 
 
@@ -99,6 +101,8 @@ _LOCAL_REPLICAS = 2
 _MOTHERDUCK_ONLY = ("region", "token", "read_scaling_token", "session_name", "inactivity_ttl")
 # In a postgresql:// URL these are libpq's own words.
 _LIBPQ_WORDS = frozenset({"host", "password", "connect_timeout", "application_name"})
+# Those that are no libpq keywords.
+ENGINE_WORDS = frozenset(_SETTINGS) - _LIBPQ_WORDS
 _SECRET_ENVIRONMENT = {
     "token": "MOTHERDUCK_TOKEN",
     "read_scaling_token": "MOTHERDUCK_READ_SCALING_TOKEN",
@@ -128,6 +132,14 @@ def from_url(
     target, found = split(url)
     given |= _merge(found, _known(keywords, "keyword"))
     return build(target, given)
+
+
+def from_params(params: Mapping[str, Any], keywords: Mapping[str, Any]) -> Settings:
+    """The settings for the server to which these libpq keywords lead; see `from_url()`."""
+    if not is_motherduck(params):
+        return from_url(make_conninfo(**params), keywords)
+    given = {"host": params["host"], "token": params.get("password"), **keywords}
+    return from_url(f"motherduck://{params.get('dbname', '')}", given)
 
 
 def _scheme(url: str) -> str:
@@ -225,7 +237,7 @@ def _split_postgres(url: str) -> tuple[str, dict[str, Any]]:
     if "://" not in url:
         return url, {}
     parts, query = _split_query(url)
-    ours = {k: v for k, v in query if k in _SETTINGS and k not in _LIBPQ_WORDS}
+    ours = {k: v for k, v in query if k in ENGINE_WORDS}
     rest = "&".join(
         part
         for part in parts.query.split("&")

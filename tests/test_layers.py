@@ -26,7 +26,7 @@ DUCKDB = {
     "local/backend", "local/conversation", "local/database", "local/server", "local/values",
 }  # fmt: skip
 PSYCOPG = {
-    "errors", "config", "conninfo", "wire", "outcome", "query", "result", "shape", "sql/params", "parity/load",
+    "errors", "config", "conninfo", "urls", "wire", "outcome", "query", "result", "shape", "sql/params", "parity/load",
     "parity/arrow", "parity/dump", "parity/errors", "parity/texts", "parity/types",
     "local/backend", "local/conversation", "local/copying", "local/server", "local/values",
     "_async/endpoint", "_async/engine", "_async/session", "_async/runner", "_async/blocks", "_async/stream",

@@ -7,17 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from psycopg.conninfo import make_conninfo
-
-from ..config import Settings
-from ..conninfo import is_motherduck
 from ..dropin import (
     Identity,
     identity,
 )
 from ..errors import ConfigurationError
 from ..runtime import aio as runtime
-from ..urls import from_url
+from ..urls import from_params
 from .engine import AsyncEngine
 
 
@@ -72,19 +68,10 @@ class AsyncEngines:
         key = os.getpid(), identity(params)
         known = engines.get(key)
         if known is None:
-            known = AsyncEngine.of(_settings(params))
+            known = AsyncEngine.of(from_params(params, {}))
             await known.open()
             engines[key] = known
         return known
-
-
-def _settings(params: Mapping[str, Any]) -> Settings:
-    if not is_motherduck(params):
-        return from_url(make_conninfo(**params), {})
-    return from_url(
-        f"motherduck://{params.get('dbname', '')}",
-        {"host": params["host"], "token": params.get("password")},
-    )
 
 
 def _serves(engine: AsyncEngine, params: Mapping[str, Any]) -> bool:

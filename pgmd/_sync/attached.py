@@ -8,17 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from psycopg.conninfo import make_conninfo
-
-from ..config import Settings
-from ..conninfo import is_motherduck
 from ..dropin import (
     Identity,
     identity,
 )
 from ..errors import ConfigurationError
 from ..runtime import threads as runtime
-from ..urls import from_url
+from ..urls import from_params
 from .engine import Engine
 
 
@@ -71,19 +67,10 @@ class Engines:
         key = os.getpid(), identity(params)
         known = engines.get(key)
         if known is None:
-            known = Engine.of(_settings(params))
+            known = Engine.of(from_params(params, {}))
             known.open()
             engines[key] = known
         return known
-
-
-def _settings(params: Mapping[str, Any]) -> Settings:
-    if not is_motherduck(params):
-        return from_url(make_conninfo(**params), {})
-    return from_url(
-        f"motherduck://{params.get('dbname', '')}",
-        {"host": params["host"], "token": params.get("password")},
-    )
 
 
 def _serves(engine: Engine, params: Mapping[str, Any]) -> bool:

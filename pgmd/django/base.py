@@ -33,7 +33,6 @@ from django.db import OperationalError
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.utils.module_loading import import_string
 from psycopg.adapt import AdaptersMap
-from psycopg.conninfo import make_conninfo
 from psycopg.pq import Format
 
 from .. import psycopg
@@ -41,13 +40,10 @@ from .._sync.engine import Engine
 from ..conninfo import is_motherduck
 from ..dropin import Identity, identity
 from ..profile import Dialect
-from ..urls import _SETTINGS, from_url
+from ..urls import ENGINE_WORDS, from_params
 from .features import DatabaseFeatures
 from .operations import DUCKDB_OPERATORS, DUCKDB_PATTERNS, DatabaseOperations
 
-# libpq has these, too: they stay what Django's backend takes them for.
-_LIBPQ_WORDS = frozenset({"host", "password", "connect_timeout", "application_name"})
-_OF_AN_ENGINE = frozenset(_SETTINGS) - _LIBPQ_WORDS
 _SELECT_1 = "/*+ pgmd: endpoint */ SELECT 1"
 
 
@@ -69,7 +65,7 @@ class DatabaseWrapper(theirs.DatabaseWrapper):  # type: ignore[misc]
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()
         engine = params.pop("engine", None)
-        settings = {name: params.pop(name) for name in _OF_AN_ENGINE & params.keys()}
+        settings = {name: params.pop(name) for name in ENGINE_WORDS & params.keys()}
         params["context"] = self._context(params["context"])
         if self.alias == NO_DB_ALIAS:
             return params
@@ -225,17 +221,10 @@ def _own_engine(alias: str, address: dict[str, Any], settings: dict[str, Any]) -
     key = os.getpid(), alias, identity(address)
     with _opening:
         if key not in _engines:
-            engine = Engine.of(_settings(address, settings))
+            engine = Engine.of(from_params(address, settings))
             engine.open()
             _engines[key] = engine
         return _engines[key]
-
-
-def _settings(address: dict[str, Any], settings: dict[str, Any]) -> Any:
-    if not is_motherduck(address):
-        return from_url(make_conninfo(**address), settings)
-    given = {"host": address["host"], "token": address.get("password"), **settings}
-    return from_url(f"motherduck://{address.get('dbname', '')}", given)
 
 
 def _close_engines(alias: str | None = None) -> None:

@@ -399,7 +399,9 @@ async def test_lazy_begin(stand: Stand) -> None:
             await connection.commit()
             assert connection.info.transaction_status == pq.TransactionStatus.IDLE
             assert connection._is_unopened
+            assert connection.info.dbname
             await connection.execute("SELECT i FROM t")
+            assert connection.info.dbname
             # Who takes the connection itself has the transaction on it.
             assert connection.pgconn.transaction_status == pq.TransactionStatus.INTRANS
             await connection.rollback()

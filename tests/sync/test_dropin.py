@@ -395,7 +395,9 @@ def test_lazy_begin(stand: Stand) -> None:
             connection.commit()
             assert connection.info.transaction_status == pq.TransactionStatus.IDLE
             assert connection._is_unopened
+            assert connection.info.dbname
             connection.execute("SELECT i FROM t")
+            assert connection.info.dbname
             # Who takes the connection itself has the transaction on it.
             assert connection.pgconn.transaction_status == pq.TransactionStatus.INTRANS
             connection.rollback()
