@@ -241,6 +241,8 @@ class Shown:
     # -------------------------------------------------------------------------- a transformer
 
     def load_row(self, row: int, make_row: Callable[[Sequence[Any]], Any]) -> Any:
+        if row >= self.ntuples:
+            return None
         self._load(row + 1)
         found = self._rows[row]
         return found if make_row is tuple else make_row(found)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import logging as logging
 import sys
+from typing import Any
+
+import psycopg as _psycopg
 
 # All of psycopg: a test compares the names.
 from psycopg import *  # noqa: F403
@@ -65,6 +68,15 @@ sys.modules.update(
         if name.startswith("psycopg.") and not name.startswith("psycopg._")
     }
 )
+
+
+def __getattr__(name: str) -> Any:
+    """What another version of psycopg has besides."""
+    return getattr(_psycopg, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *dir(_psycopg)})
 
 
 def attach(engine: Engine | AsyncEngine) -> None:

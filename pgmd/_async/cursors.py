@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, cast
 from weakref import WeakKeyDictionary
 
@@ -135,7 +135,8 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
         self._rowcount = shown.ntuples if shown.nfields else -1
         if shown.status == pq.ExecStatus.COMMAND_OK:
             self._rowcount = -1 if shown.command_tuples is None else shown.command_tuples
-        self._statusmessage = shown.command_status
+        with suppress(AttributeError):  # psycopg 3.2 asks the result for it
+            self._statusmessage = shown.command_status
         self._make_row = self._make_row_maker()
 
     @classmethod

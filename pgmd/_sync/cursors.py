@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self, cast
 from weakref import WeakKeyDictionary
 
@@ -132,7 +132,8 @@ class Cursor(psycopg.Cursor[Row]):
         self._rowcount = shown.ntuples if shown.nfields else -1
         if shown.status == pq.ExecStatus.COMMAND_OK:
             self._rowcount = -1 if shown.command_tuples is None else shown.command_tuples
-        self._statusmessage = shown.command_status
+        with suppress(AttributeError):  # psycopg 3.2 asks the result for it
+            self._statusmessage = shown.command_status
         self._make_row = self._make_row_maker()
 
     @classmethod
