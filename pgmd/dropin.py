@@ -300,6 +300,16 @@ class Shown:
         return None if written is None else bytes(written)
 
 
+def miscounted(results: Iterable[Any]) -> int:
+    """By how much the command tags of writes are short, where the server sends the count as a row
+    and counts that: DuckDB's own result of an UPDATE is such a row."""
+    return sum(
+        int(result.get_value(0, 0)) - (result.command_tuples or 0)
+        for result in results
+        if result.ntuples == 1 and result.nfields == 1 and result.fname(0) == b"Count"
+    )
+
+
 # bool, integers, text, numeric, uuid, date: psycopg writes them as PostgreSQL does.
 _REWRITABLE = frozenset({16, 20, 21, 23, 25, 1043, 1700, 2950, 1082})
 _NUMERIC, _HEADER = 1700, 4

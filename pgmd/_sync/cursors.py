@@ -12,10 +12,7 @@ import psycopg
 from psycopg import pq
 from psycopg.rows import Row
 
-from ..dropin import (
-    Shown,
-    Unconverted,
-)
+from ..dropin import Shown, Unconverted, miscounted
 from ..profile import Dialect
 from ..query import Request
 from ..shape import uncounted
@@ -144,14 +141,21 @@ class Cursor(psycopg.Cursor[Row]):
         else:
             super()._loaders_changed(wself, oid, loader)
 
+    def _set_results(self, results: Any) -> None:
+        super()._set_results(results)
+        dialect = cast("Any", self._conn).pgmd.profile.dialect
+        if self._execmany_returning is False and dialect is Dialect.DUCKDB:
+            self._rowcount += miscounted(results)
+
     def _uncount(self, routing: Routing, statement: Statement | None) -> None:
         """DuckDB's own result of an UPDATE is a row with a count."""
         if routing.profile.dialect is Dialect.POSTGRES or statement is None or statement.is_read:
             return
         answer = self.pgresult
-        if answer is None or answer.ntuples != 1 or answer.nfields != 1 or len(self._results) > 1:
+        if answer is None or answer.nfields != 1 or answer.ntuples > 1 or len(self._results) > 1:
             return
-        done = uncounted(statement, self._tx.load_rows(0, 1, tuple), cast("Any", self))
+        rows: Any = self._tx.load_rows(0, answer.ntuples, tuple)
+        done = uncounted(statement, rows, cast("Any", self))
         if done.rows is None:
             self._show(Shown.of_command(done, self._adapters))
 

@@ -126,6 +126,13 @@ async def test_a_write_has_a_rowcount_and_no_rows(stand: Stand) -> None:
         assert cursor.statusmessage == "INSERT 0 3"
         with pytest.raises(psycopg.ProgrammingError, match="didn't produce"):
             await cursor.fetchone()
+        cursor = await connection.execute("UPDATE t SET i = i")
+        assert (cursor.rowcount, cursor.description) == (3, None)
+        assert cursor.statusmessage == "UPDATE 3"
+        cursor = await connection.execute("SET VARIABLE x = 1")
+        assert cursor.description is None
+        await cursor.executemany("UPDATE t SET i = i WHERE i >= %s", [(2,), (3,)])
+        assert cursor.rowcount == 3
         cursor = await connection.execute("UPDATE t SET i = i + 1 WHERE i > 1 RETURNING i")
         assert sorted(await cursor.fetchall()) == [(3,), (4,)]
 

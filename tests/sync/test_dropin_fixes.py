@@ -127,6 +127,13 @@ def test_a_write_has_a_rowcount_and_no_rows(stand: Stand) -> None:
         assert cursor.statusmessage == "INSERT 0 3"
         with pytest.raises(psycopg.ProgrammingError, match="didn't produce"):
             cursor.fetchone()
+        cursor = connection.execute("UPDATE t SET i = i")
+        assert (cursor.rowcount, cursor.description) == (3, None)
+        assert cursor.statusmessage == "UPDATE 3"
+        cursor = connection.execute("SET VARIABLE x = 1")
+        assert cursor.description is None
+        cursor.executemany("UPDATE t SET i = i WHERE i >= %s", [(2,), (3,)])
+        assert cursor.rowcount == 3
         cursor = connection.execute("UPDATE t SET i = i + 1 WHERE i > 1 RETURNING i")
         assert sorted(cursor.fetchall()) == [(3,), (4,)]
 
