@@ -17,6 +17,7 @@ from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 from .config import Endpoint
 from .conninfo import is_motherduck
 from .errors import ConfigurationError, NotSupportedError
+from .parity import SHIPPED
 from .profile import Profile, recognise
 from .query import unconnected
 from .result import Column, Result
@@ -116,6 +117,12 @@ def _writes_alike(adapters: AdaptersMap, kind: type) -> bool:
     found = adapters.get_dumper(kind, PyFormat.AUTO)
     ours = psycopg.adapters.get_dumper(kind, PyFormat.AUTO)
     return found is ours or (kind is str and found in _TEXT_DUMPERS)
+
+
+def leaves_texts_open(adapters: AdaptersMap) -> bool:
+    """Whether a str is written as psycopg does by itself: without a type."""
+    found = adapters.get_dumper(str, PyFormat.AUTO)
+    return found is SHIPPED.get_dumper(str, PyFormat.AUTO)
 
 
 def _text_dumpers() -> set[Any]:

@@ -24,6 +24,7 @@ from ..dropin import (
     is_addressed,
     known_profile,
     learn_profile,
+    leaves_texts_open,
     may_wait,
 )
 from ..errors import NotSupportedError
@@ -144,7 +145,8 @@ class AsyncConnection(Standing, psycopg.AsyncConnection[Row]):
         """Leave out what the server does not understand."""
         if self.pgmd.profile.dialect is Dialect.DUCKDB:
             self.prepare_threshold = None
-            send_texts(cast("Any", self))
+            if leaves_texts_open(self.adapters):
+                send_texts(cast("Any", self))
 
     # ------------------------------------------------------------------------------- statements
 

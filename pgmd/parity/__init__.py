@@ -6,10 +6,19 @@ and the endpoint runs the statement instead.
 
 from .dump import declared, dump, is_untyped
 from .errors import from_duckdb, from_endpoint, is_write_refusal
-from .load import RowLoader, collector_paused, column_label, has_own_loader, row_loader, text_column
+from .load import (
+    SHIPPED,
+    RowLoader,
+    collector_paused,
+    column_label,
+    has_own_loader,
+    row_loader,
+    text_column,
+)
 from .types import Inexact, describe
 
 __all__ = [
+    "SHIPPED",
     "Inexact",
     "RowLoader",
     "collector_paused",

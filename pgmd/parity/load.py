@@ -226,14 +226,15 @@ def row_loader(
     return RowLoader(columns)
 
 
-_shipped = AdaptersMap(types=postgres.types)
-postgres.register_default_adapters(_shipped)
+# psycopg's adapters as they come.
+SHIPPED = AdaptersMap(types=postgres.types)
+postgres.register_default_adapters(SHIPPED)
 
 
 def has_own_loader(oid: int) -> bool:
     """Whether the program has told psycopg to load this type, or its elements, in another way."""
     number = ELEMENTS.get(oid, oid)
-    found, shipped = (a.get_loader(number, Format.TEXT) for a in (psycopg.adapters, _shipped))
+    found, shipped = (a.get_loader(number, Format.TEXT) for a in (psycopg.adapters, SHIPPED))
     return found is not shipped
 
 

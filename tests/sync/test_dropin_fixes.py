@@ -90,6 +90,18 @@ def test_many_executions_prepare_nothing(stand: Stand) -> None:
         assert (connection.execute("SELECT %s", ["x"])).fetchone() == ("x",)
 
 
+@pytest.mark.only("local", reason="there a str may stay without a type")
+def test_a_dumper_of_ones_own_is_not_replaced(stand: Stand) -> None:
+    class Shouted(original.types.string.StrDumper):
+        def dump(self, obj: Any) -> Any:
+            return super().dump(obj.upper())
+
+    context = original.adapt.AdaptersMap(original.adapters)
+    context.register_dumper(str, Shouted)
+    with connected(stand, context=context) as connection:
+        assert (connection.execute("SELECT %s", ["x"])).fetchone() == ("X",)
+
+
 @pytest.mark.only("local", reason="PostgreSQL says what went wrong")
 def test_errors_have_the_class_that_postgresql_gives(stand: Stand) -> None:
     with connected(stand) as connection:
