@@ -17,7 +17,7 @@ from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 from .config import Endpoint
 from .conninfo import is_motherduck
 from .errors import ConfigurationError, NotSupportedError
-from .parity import SHIPPED
+from .parity import SHIPPED, collector_paused
 from .profile import Profile, recognise
 from .query import unconnected
 from .result import Column, Result
@@ -264,6 +264,11 @@ class Shown:
         return rows if make_row is tuple else list(map(make_row, rows))
 
     def _load(self, end: int) -> None:
+        if len(self._rows) < end:
+            with collector_paused():
+                self._load_parts(end)
+
+    def _load_parts(self, end: int) -> None:
         while len(self._rows) < end:
             part = next(self._more)
             if self._loads:

@@ -156,13 +156,14 @@ class Routing:
         return decision.route is Route.REPLICA
 
     def read(self, cursor: Any, request: Request, form: pq.Format) -> Shown | None:
-        """A replica's answer to a confirmed read; None where the connection is to run it."""
+        """A replica's answer to what `may_read()`; None where the connection is to run it."""
         session = self._session
         assert session is not None
-        decision = self._place(session, cursor, request, form)
-        if decision.route is Route.ENDPOINT:
+        decision = session._engine.verdict(request.text)
+        obstacle = self._obstacle(cursor)
+        if obstacle is not None:
             # Another thread has begun a transaction meanwhile.
-            self._count(decision)
+            self._stays(*obstacle)
             return None
         connection, begins = cursor.connection, not self.in_snapshot
         found = self._run(session, connection, request, decision)
