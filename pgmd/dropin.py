@@ -186,6 +186,7 @@ class Shown:
         self._rows: list[Any] = []
         self._more = rows
         self._adapters = AdaptersMap(adapters)
+        self._writer = Transformer(self._adapters)
         self._format = form
         self._loads: list[Callable[[Any], Any] | None] = []
         count = done.rowcount
@@ -307,8 +308,7 @@ class Shown:
     def _written(self, value: Any) -> bytes | None:
         if value is None:
             return None
-        dumper = self._adapters.get_dumper(type(value), PyFormat.TEXT)(type(value), None)
-        written = dumper.dump(value)
+        written = self._writer.get_dumper(value, PyFormat.TEXT).dump(value)
         return None if written is None else bytes(written)
 
 

@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, cast
 
-import psycopg
 from psycopg import BaseConnection, pq
 from psycopg._cursor_base import BaseCursor
 
-_OK, _BAD = pq.ConnStatus.OK, pq.ConnStatus.BAD
+_OK = pq.ConnStatus.OK
 _IDLE, _OPEN = pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS
 
 
@@ -37,14 +36,11 @@ class StandIn:
         self.transaction_status = _IDLE
         self.notice_handler: Any = None
         self.notify_handler: Any = None
-        self._finished = False
 
     @property
     def status(self) -> pq.ConnStatus:
-        if self.real is not None:
-            status: pq.ConnStatus = self.real.status
-            return status
-        return _BAD if self._finished else _OK
+        status: pq.ConnStatus = _OK if self.real is None else self.real.status
+        return status
 
     host = property(lambda self: self._known("host"))
     port = property(lambda self: self._known("port"))
@@ -52,27 +48,28 @@ class StandIn:
     db = property(lambda self: self._known("db", "dbname"))
 
     def _known(self, name: str, keyword: str | None = None) -> bytes:
-        self._check()
         if self.real is not None:
             found: bytes = getattr(self.real, name)
             return found
         return str(self.params.get(keyword or name) or "").encode()
 
     def finish(self) -> None:
-        self._finished = True
+        self.real = _ended()
         self.transaction_status = pq.TransactionStatus.UNKNOWN
 
     def actual(self) -> Any:
         """The connection to the server. Raises what connecting raises."""
-        self._check()
         return self.connect() if self.real is None else self.real
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.actual(), name)
 
-    def _check(self) -> None:
-        if self._finished:
-            raise psycopg.OperationalError("the connection is closed")
+
+def _ended() -> Any:
+    """A libpq connection that was closed, for who asks for it then."""
+    pgconn = pq.PGconn.connect_start(b"host=/dev/null")
+    pgconn.finish()
+    return pgconn
 
 
 class _Asked:
