@@ -328,7 +328,7 @@ class AsyncRouting:
                 f"cannot execute {statement.verb or 'this'} in a read-only transaction"
             )
         ends = statement is not None and statement.ends_transaction
-        if not ends and (statement is None or _sees_one_moment(connection)):
+        if not ends and _sees_one_moment(connection):
             raise NotSupportedError(
                 "this read-only transaction is on a replica, which cannot run this: run it in one "
                 "of its own, or set connection.pgmd.route_reads to 'off' before the transaction"

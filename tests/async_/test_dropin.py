@@ -539,6 +539,11 @@ async def test_a_read_that_a_replica_cannot_run_in_a_read_only_transaction(stand
         if stand.is_postgres:
             # Each statement of a READ COMMITTED transaction has a moment of its own anyway.
             assert await (await reader.execute(query)).fetchone() == (True,)
+            await reader.rollback()
+            await reader.execute("SELECT count(*) FROM t")
+            raw = psycopg.AsyncRawCursor(reader)
+            await raw.execute("SELECT s FROM t WHERE i = $1", [1])
+            assert await raw.fetchone() == ("s1",)
             with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
                 await reader.execute("DELETE FROM t")
             await reader.rollback()

@@ -522,7 +522,7 @@ EXECUTE = st.one_of(
 READING = steps("execute_with", SLOTS, READ, ONE_IN_FOUR, HOW)
 FETCH = st.one_of(
     steps("fetchone", SLOTS),
-    steps("fetchmany", SLOTS, st.integers(-1, 4)),
+    steps("fetchmany", SLOTS, st.integers(0, 4)),
     steps("fetchall", SLOTS),
     steps("iterate", SLOTS, st.integers(1, 9)),
     steps("scroll", SLOTS, st.integers(-3, 6), st.sampled_from(("relative", "absolute", "x"))),

@@ -535,6 +535,11 @@ def test_a_read_that_a_replica_cannot_run_in_a_read_only_transaction(stand: Stan
         if stand.is_postgres:
             # Each statement of a READ COMMITTED transaction has a moment of its own anyway.
             assert (reader.execute(query)).fetchone() == (True,)
+            reader.rollback()
+            reader.execute("SELECT count(*) FROM t")
+            raw = psycopg.RawCursor(reader)
+            raw.execute("SELECT s FROM t WHERE i = $1", [1])
+            assert raw.fetchone() == ("s1",)
             with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
                 reader.execute("DELETE FROM t")
             reader.rollback()
