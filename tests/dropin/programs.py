@@ -587,7 +587,10 @@ COPY = st.one_of(
             queries(
                 (
                     ("COPY (SELECT id, name FROM item ORDER BY id) TO STDOUT", ()),
-                    ("COPY (SELECT id, name FROM item WHERE id > %s) TO STDOUT", (IDS,)),
+                    (
+                        "COPY (SELECT id, name FROM item WHERE id > %s ORDER BY id) TO STDOUT",
+                        (IDS,),
+                    ),
                     ("COPY (TABLE word ORDER BY 1, 2) TO STDOUT (FORMAT csv)", ()),
                     ("COPY (SELECT id, name FROM item ORDER BY id) TO STDOUT (FORMAT binary)", ()),
                     ("COPY nothing TO STDOUT", ()),
