@@ -72,11 +72,13 @@ sys.modules.update(
 
 def __getattr__(name: str) -> Any:
     """What another version of psycopg has besides."""
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(_psycopg, name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *dir(_psycopg)})
+    return sorted({*globals(), *(name for name in dir(_psycopg) if not name.startswith("_"))})
 
 
 def attach(engine: Engine | AsyncEngine) -> None:

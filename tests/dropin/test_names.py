@@ -78,6 +78,8 @@ def test_submodules_are_psycopgs(theirs: Any, ours: Any, replaced: set[str]) -> 
             found = importlib.import_module(f"{ours.__name__}.{module.name}")
             assert found is importlib.import_module(f"{theirs.__name__}.{module.name}")
     assert importlib.import_module("pgmd.psycopg.types.json") is original.types.json
+    # With psycopg's path its modules would be imported twice.
+    assert not hasattr(ours, "__path__")
 
 
 def test_exceptions_are_psycopgs() -> None:
