@@ -86,6 +86,16 @@ class Cursor(psycopg.Cursor[Row]):
         with self._sending(statement), super().copy(statement, params, **kwargs) as copy:
             yield copy
 
+    def __repr__(self) -> str:
+        standing_in = cast("Any", self._conn)._standing_in
+        if standing_in is None:
+            return super().__repr__()
+        real, self._pgconn = self._pgconn, standing_in
+        try:
+            return super().__repr__()
+        finally:
+            self._pgconn = real
+
     # ------------------------------------------------------------------------------------ ours
 
     @contextmanager

@@ -395,6 +395,7 @@ async def test_lazy_begin(stand: Stand) -> None:
             await connection.execute("SELECT i FROM t")
             # What a program sees of it is a transaction.
             assert connection.info.transaction_status == pq.TransactionStatus.INTRANS
+            assert "INTRANS" in repr(connection.cursor())
             with pytest.raises(psycopg.ProgrammingError, match="INTRANS"):
                 await connection.set_autocommit(True)
             await connection.commit()

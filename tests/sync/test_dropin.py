@@ -391,6 +391,7 @@ def test_lazy_begin(stand: Stand) -> None:
             connection.execute("SELECT i FROM t")
             # What a program sees of it is a transaction.
             assert connection.info.transaction_status == pq.TransactionStatus.INTRANS
+            assert "INTRANS" in repr(connection.cursor())
             with pytest.raises(psycopg.ProgrammingError, match="INTRANS"):
                 connection.set_autocommit(True)
             connection.commit()
