@@ -46,7 +46,7 @@ from .running import Names, Trace, entered, finished, maybe, run
 # Programs drop cursors on the server without closing them, with psycopg as well.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
-WANTED = int(os.environ.get("PGMD_PROGRAMS", "300"))
+WANTED = int(os.environ.get("PGMD_PROGRAMS", "200"))
 SEED_OF_ALL = os.environ.get("PGMD_PROGRAM_SEED")
 
 

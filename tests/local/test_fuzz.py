@@ -31,7 +31,7 @@ from pgmd.local.database import Database, Duckling, Limits
 
 from .test_messages import MUTATIONS
 
-SEQUENCES = 8_000
+SEQUENCES = 3_000
 MOST_REPLIES = 10_000
 SECONDS = 5.0
 METHODS: tuple[Literal["trust", "password", "scram"], ...] = ("trust", "password", "scram")

@@ -22,7 +22,7 @@ from pgmd.local.conversation import Conversation, Welcome
 from pgmd.local.database import Database, Limits
 
 # So many in each run of the suite, and 100,000 by hand when the server has changed.
-SEQUENCES = int(os.environ.get("PGMD_TEST_SEQUENCES", "30000"))
+SEQUENCES = int(os.environ.get("PGMD_TEST_SEQUENCES", "10000"))
 OVER_SOCKETS = 300
 # Every message that a server may send.
 BACKEND = frozenset(b"RKSZTDCEINGHdc123nst")
