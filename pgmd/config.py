@@ -150,6 +150,11 @@ class Endpoint:
         return self.password or parse_conninfo(self.conninfo).get("password")
 
     @property
+    def params(self) -> dict[str, Any]:
+        """The libpq keywords to connect with, the password among them."""
+        return {**self.options, **({"password": self.secret} if self.secret else {})}
+
+    @property
     def is_motherduck(self) -> bool:
         """Whether the host is MotherDuck's."""
         return is_motherduck(parse_conninfo(self.conninfo))

@@ -7,6 +7,7 @@ psycopg's cursors read a result through a few attributes of a libpq result and o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import psycopg
@@ -14,7 +15,6 @@ from psycopg import pq
 from psycopg._queries import PostgresClientQuery, PostgresQuery
 from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 
-from .config import Endpoint
 from .conninfo import is_motherduck
 from .errors import ConfigurationError, NotSupportedError
 from .parity import SHIPPED, collector_paused
@@ -61,11 +61,6 @@ def may_wait(params: Mapping[str, Any]) -> bool:
 def is_addressed(params: Mapping[str, Any]) -> bool:
     """Whether these libpq keywords say where to connect to."""
     return any(params.get(name) for name in (*_IDENTITY, "service"))
-
-
-def endpoint_params(endpoint: Endpoint) -> dict[str, Any]:
-    """What to connect to an engine's endpoint with."""
-    return {**endpoint.options, **({"password": endpoint.secret} if endpoint.secret else {})}
 
 
 _profiles: dict[tuple[str, ...], Profile] = {}
@@ -186,7 +181,6 @@ class Shown:
         self._rows: list[Any] = []
         self._more = rows
         self._adapters = AdaptersMap(adapters)
-        self._writer = Transformer(self._adapters)
         self._format = form
         self._loads: list[Callable[[Any], Any] | None] = []
         count = done.rowcount
@@ -305,6 +299,10 @@ class Shown:
             for value, load in zip(row, self._loads, strict=True)
         )
 
+    @cached_property
+    def _writer(self) -> Any:
+        return Transformer(self._adapters)
+
     def _written(self, value: Any) -> bytes | None:
         if value is None:
             return None
@@ -324,7 +322,7 @@ def miscounted(results: Iterable[Any]) -> int:
 
 # bool, integers, text, numeric, uuid, date: psycopg writes them as PostgreSQL does.
 _REWRITABLE = frozenset({16, 20, 21, 23, 25, 1043, 1700, 2950, 1082})
-_NUMERIC, _HEADER = 1700, 4
+_HEADER = 4
 _LENGTHS = frozenset({1042, 1043, 1014, 1015})
 
 

@@ -61,6 +61,7 @@ class _Entry:
     described: list[Any]
     columns: Sequence[Column]
     oids: frozenset[int]
+    is_nested: bool
     loader: RowLoader
     # The query to run instead, by `as_arrow`.
     queries: tuple[str | None, str | None]
@@ -124,8 +125,7 @@ class Shapes:
     def is_nested(self, request: Request) -> bool:
         """Whether an answer is known to have values that a DuckDB behind a wire sends as text."""
         entry = self.entry(request)
-        kinds = [parse(str(column[1])) for column in entry.described] if entry is not None else []
-        return any(kind is not None and kind.fields for kind in kinds)
+        return entry is not None and entry.is_nested
 
     def forget_columns(self) -> None:
         """Tables may have changed, and with them names and types of columns."""
@@ -168,7 +168,8 @@ class Shapes:
         query = parenthesised(request.text)
         queries = loader.select(query, as_arrow=False), loader.select(query, as_arrow=True)
         types_of = frozenset(column.type_code for column in columns)
-        entry = _Entry(description, columns, types_of, loader, queries)
+        is_nested = any(kind is not None and kind.fields for kind in map(parse, types))
+        entry = _Entry(description, columns, types_of, is_nested, loader, queries)
         self._entries[key(request)] = entry
         return entry
 

@@ -20,7 +20,6 @@ from ..conninfo import check_tls, is_motherduck, motherduck_tls
 from ..dropin import (
     RouteReads,
     check_route_reads,
-    endpoint_params,
     is_addressed,
     known_profile,
     learn_profile,
@@ -35,11 +34,10 @@ from .attached import engines
 from .cursors import AsyncCursor, AsyncServerCursor, routed
 from .endpoint import send_texts, unsupported_savepoint
 from .engine import AsyncEngine
-from .routing import AsyncRouting
+from .routing import PLAIN, AsyncRouting
 
 Query = Any
 _IDLE = pq.TransactionStatus.IDLE
-_PLAIN = Profile("postgres", "", "")
 
 
 def _nothing() -> Any:
@@ -86,7 +84,7 @@ class AsyncConnection(Standing, psycopg.AsyncConnection[Row]):
         reads = check_route_reads(route_reads or os.environ.get("PGMD_ROUTE_READS", "autocommit"))
         params: dict[str, Any] = dict(await cls._get_connection_params(conninfo, **kwargs))
         if engine is not None and engine.endpoint is not None and not is_addressed(params):
-            params = {**endpoint_params(engine.endpoint._settings), **params}
+            params = {**engine.endpoint._settings.params, **params}
         if is_motherduck(params):
             check_tls(params)
             params = {**motherduck_tls(), **params}
@@ -391,7 +389,7 @@ def _probe_gen(connection: Any) -> PQGen[Profile]:
     except psycopg.DatabaseError as error:
         if error.sqlstate is None:
             raise
-        return _PLAIN
+        return PLAIN
 
 
 def _open_now(wanted: ref[AsyncConnection[Any]]) -> Any:

@@ -29,7 +29,7 @@ from ..config import (
     named,
 )
 from ..duck import DuckError
-from ..errors import NotSupportedError, ParityError, UsageError
+from ..errors import ParityError, UsageError
 from ..knowledge import Knowledge
 from ..members import Member, moves_on
 from ..parity import Inexact, dump, from_endpoint, is_untyped, is_write_refusal
@@ -55,7 +55,7 @@ from ..sources import publish_statement, published_as
 from ..sql import Statement, analyse
 from ..urls import from_url
 from .across import AsyncAcross
-from .endpoint import AsyncEndpointPool, AsyncPooled
+from .endpoint import AsyncEndpointPool, AsyncPooled, check_sendable
 from .replicas import AsyncReplicaSet
 from .session import AsyncSession
 from .slots import AsyncSlots
@@ -545,9 +545,7 @@ class AsyncEngine:
 
     def check_sendable(self, statement: Statement) -> None:
         """Raise `NotSupportedError` for what the endpoint is known to lack."""
-        reason = self._profile.refusal(statement.why, statement.words)
-        if reason is not None:
-            raise NotSupportedError(f"a {self._profile.name} endpoint has no {reason}")
+        check_sendable(self._profile, statement)
 
     def explained(self, error: psycopg.Error, text: str | None = None) -> psycopg.Error:
         """The error that PostgreSQL would have given, where the endpoint does not tell."""

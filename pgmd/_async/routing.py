@@ -26,6 +26,7 @@ from ..query import Request
 from ..result import Column, Result
 from ..routing.decision import Decision, Reason, Route
 from ..sql import Fact, Statement, analyse
+from .endpoint import check_sendable
 from .engine import AsyncEngine
 from .replicas import interrupt
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 Query = Any
 _IDLE = pq.TransactionStatus.IDLE
-_PLAIN = Profile("postgres", "", "")
+PLAIN = Profile("postgres", "", "")
 
 
 class AsyncRouting:
@@ -46,7 +47,7 @@ class AsyncRouting:
     def __init__(self) -> None:
         # Whether psycopg itself does all that there is to do.
         self.is_plain = True
-        self._profile = _PLAIN
+        self._profile = PLAIN
         self.decision: Decision | None = None
         self._route_reads: RouteReads = "off"
         self._session: AsyncSession[Any] | None = None
@@ -355,20 +356,13 @@ class AsyncRouting:
         connection = cursor.connection
         connection._check_connection_ok()
         statement = analyse(request.text) if request is not None else None
-        if statement is not None:
-            self._check_sendable(statement)
+        if statement is not None and not statement.is_read:
+            check_sendable(self.profile, statement)
         if self.in_snapshot:
             await self.leave_snapshot(connection, statement)
         await cursor._connect()
         self._begin_write(statement)
         return statement
-
-    def _check_sendable(self, statement: Statement) -> None:
-        if self.profile.dialect is Dialect.POSTGRES or statement.is_read:
-            return
-        reason = self.profile.refusal(statement.why, statement.words)
-        if reason is not None:
-            raise NotSupportedError(f"a {self.profile.name} endpoint has no {reason}")
 
     def _begin_write(self, statement: Statement | None) -> None:
         """Others may see something new from now on."""

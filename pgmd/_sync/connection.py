@@ -21,7 +21,6 @@ from ..conninfo import check_tls, is_motherduck, motherduck_tls
 from ..dropin import (
     RouteReads,
     check_route_reads,
-    endpoint_params,
     is_addressed,
     known_profile,
     learn_profile,
@@ -36,11 +35,10 @@ from .attached import engines
 from .cursors import Cursor, ServerCursor, routed
 from .endpoint import send_texts, unsupported_savepoint
 from .engine import Engine
-from .routing import Routing
+from .routing import PLAIN, Routing
 
 Query = Any
 _IDLE = pq.TransactionStatus.IDLE
-_PLAIN = Profile("postgres", "", "")
 
 
 def _nothing() -> Any:
@@ -87,7 +85,7 @@ class Connection(Standing, psycopg.Connection[Row]):
         reads = check_route_reads(route_reads or os.environ.get("PGMD_ROUTE_READS", "autocommit"))
         params: dict[str, Any] = dict(cls._get_connection_params(conninfo, **kwargs))
         if engine is not None and engine.endpoint is not None and not is_addressed(params):
-            params = {**endpoint_params(engine.endpoint._settings), **params}
+            params = {**engine.endpoint._settings.params, **params}
         if is_motherduck(params):
             check_tls(params)
             params = {**motherduck_tls(), **params}
@@ -392,7 +390,7 @@ def _probe_gen(connection: Any) -> PQGen[Profile]:
     except psycopg.DatabaseError as error:
         if error.sqlstate is None:
             raise
-        return _PLAIN
+        return PLAIN
 
 
 def _open_now(wanted: ref[Connection[Any]]) -> Any:

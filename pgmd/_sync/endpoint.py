@@ -24,6 +24,7 @@ from ..profile import PROBE, Dialect, Profile, recognise
 from ..redact import Redactor
 from ..runtime import threads as runtime
 from ..serving import make_local
+from ..sql import Statement
 
 if TYPE_CHECKING:
     from ..local import LocalEndpoint
@@ -187,10 +188,7 @@ class EndpointPool:
         )
 
     def _connect_options(self) -> dict[str, Any]:
-        options = {**self._settings.options, "autocommit": True}
-        if self._settings.secret:
-            options["password"] = self._settings.secret
-        return options
+        return {**self._settings.params, "autocommit": True}
 
     def _configure(self, connection: Pooled) -> None:
         connection.prepare_threshold = self.profile.prepare_threshold
@@ -240,6 +238,13 @@ def _has_news(socket: int) -> bool:
     poll = select.poll()
     poll.register(socket, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def check_sendable(profile: Profile, statement: Statement) -> None:
+    """Raise `NotSupportedError` for what the endpoint is known to lack."""
+    reason = profile.refusal(statement.why, statement.words)
+    if reason is not None:
+        raise NotSupportedError(f"a {profile.name} endpoint has no {reason}")
 
 
 def unsupported_savepoint(profile: Profile) -> NotSupportedError:

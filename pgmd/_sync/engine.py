@@ -30,7 +30,7 @@ from ..config import (
     named,
 )
 from ..duck import DuckError
-from ..errors import NotSupportedError, ParityError, UsageError
+from ..errors import ParityError, UsageError
 from ..knowledge import Knowledge
 from ..members import Member, moves_on
 from ..parity import Inexact, dump, from_endpoint, is_untyped, is_write_refusal
@@ -56,7 +56,7 @@ from ..sources import publish_statement, published_as
 from ..sql import Statement, analyse
 from ..urls import from_url
 from .across import Across
-from .endpoint import EndpointPool, Pooled
+from .endpoint import EndpointPool, Pooled, check_sendable
 from .replicas import ReplicaSet
 from .session import Session
 from .slots import Slots
@@ -546,9 +546,7 @@ class Engine:
 
     def check_sendable(self, statement: Statement) -> None:
         """Raise `NotSupportedError` for what the endpoint is known to lack."""
-        reason = self._profile.refusal(statement.why, statement.words)
-        if reason is not None:
-            raise NotSupportedError(f"a {self._profile.name} endpoint has no {reason}")
+        check_sendable(self._profile, statement)
 
     def explained(self, error: psycopg.Error, text: str | None = None) -> psycopg.Error:
         """The error that PostgreSQL would have given, where the endpoint does not tell."""

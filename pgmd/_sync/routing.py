@@ -27,6 +27,7 @@ from ..query import Request
 from ..result import Column, Result
 from ..routing.decision import Decision, Reason, Route
 from ..sql import Fact, Statement, analyse
+from .endpoint import check_sendable
 from .engine import Engine
 from .replicas import interrupt
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 Query = Any
 _IDLE = pq.TransactionStatus.IDLE
-_PLAIN = Profile("postgres", "", "")
+PLAIN = Profile("postgres", "", "")
 
 
 class Routing:
@@ -47,7 +48,7 @@ class Routing:
     def __init__(self) -> None:
         # Whether psycopg itself does all that there is to do.
         self.is_plain = True
-        self._profile = _PLAIN
+        self._profile = PLAIN
         self.decision: Decision | None = None
         self._route_reads: RouteReads = "off"
         self._session: Session[Any] | None = None
@@ -356,20 +357,13 @@ class Routing:
         connection = cursor.connection
         connection._check_connection_ok()
         statement = analyse(request.text) if request is not None else None
-        if statement is not None:
-            self._check_sendable(statement)
+        if statement is not None and not statement.is_read:
+            check_sendable(self.profile, statement)
         if self.in_snapshot:
             self.leave_snapshot(connection, statement)
         cursor._connect()
         self._begin_write(statement)
         return statement
-
-    def _check_sendable(self, statement: Statement) -> None:
-        if self.profile.dialect is Dialect.POSTGRES or statement.is_read:
-            return
-        reason = self.profile.refusal(statement.why, statement.words)
-        if reason is not None:
-            raise NotSupportedError(f"a {self.profile.name} endpoint has no {reason}")
 
     def _begin_write(self, statement: Statement | None) -> None:
         """Others may see something new from now on."""
