@@ -26,6 +26,9 @@ from .sql.quoting import literal
 
 # fetchall() holds the GIL throughout; slices let other threads in.
 _SLICE = 10_000
+# For each batch of Arrow the GIL is given away and taken back, which takes long where many threads
+# want it.
+_BATCH = 100_000
 _MOST_STATEMENTS = 1024
 
 Redact = Callable[[str], str]
@@ -146,7 +149,7 @@ class Cursor:
         def work() -> Answer:
             description = self._start(text, values, reading, before)
             if reading.as_arrow:
-                return Answer(description, [], list(_reader(self._connection)))
+                return Answer(description, [], list(_reader(self._connection, _BATCH)))
             rows = self._connection.fetchmany(_SLICE)
             while len(rows) % _SLICE == 0 and (part := self._connection.fetchmany(_SLICE)):
                 rows += part
@@ -169,7 +172,7 @@ class Cursor:
         that stops early closes the cursor, or its rows stay in memory.
         """
         description = self._guarded(run, lambda: self._start(text, values, reading, before))
-        reader = _reader(self._connection) if reading.as_arrow else None
+        reader = _reader(self._connection, _SLICE) if reading.as_arrow else None
 
         def part() -> Answer:
             if reader is None:
@@ -248,13 +251,13 @@ class Cursor:
         return description
 
 
-def _reader(connection: duckdb.DuckDBPyConnection) -> Iterator[Any]:
-    """The Arrow batches of what has been executed. Raises duckdb's errors."""
+def _reader(connection: duckdb.DuckDBPyConnection, rows: int) -> Iterator[Any]:
+    """What has been executed in Arrow batches of so many rows. Raises duckdb's errors."""
     if hasattr(connection, "to_arrow_reader"):
-        reader = connection.to_arrow_reader(_SLICE)
+        reader = connection.to_arrow_reader(rows)
     else:
         # DuckDB 1.4 has no other name for it.
-        reader = connection.fetch_record_batch(_SLICE)
+        reader = connection.fetch_record_batch(rows)
     while True:
         try:
             batch = reader.read_next_batch()

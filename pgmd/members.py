@@ -62,6 +62,13 @@ class Member:
     def name(self) -> str:
         return self.settings.name
 
+    @property
+    def runs_bundles(self) -> bool:
+        """Whether many reads may go there as one query. Where DuckDB reads a live PostgreSQL, that
+        would open a connection for each."""
+        is_live_postgres = self.settings.postgres is not None and self.copy is None
+        return isinstance(self.instance, Instance) and not is_live_postgres
+
 
 class Opener:
     """Opens the replicas of one engine, for an endpoint of this time zone and dialect.

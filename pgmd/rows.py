@@ -11,6 +11,8 @@ from .parity import RowLoader, arrow
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Rows that become tuples at a stretch: no other thread runs meanwhile.
+_SLICE = 10_000
 # What the wire carried for a column, of which the values no longer tell it: one text a row.
 Texts = Callable[[int], Sequence[str | None]]
 
@@ -103,14 +105,16 @@ class ArrowRows:
             loader.check(batch)
         self._loader = loader
         self._batches = batches
-        self._lists = list(map(loader.rows, batches)) if loader.reads_texts else None
+        self._lists = list(map(loader.rows, _slices(batches))) if loader.reads_texts else None
         self._count: int = sum(batch.num_rows for batch in batches)
 
     def __len__(self) -> int:
         return self._count
 
     def lists(self) -> Iterator[list[Any]]:
-        return map(self._loader.rows, self._batches) if self._lists is None else iter(self._lists)
+        if self._lists is not None:
+            return iter(self._lists)
+        return map(self._loader.rows, _slices(self._batches))
 
     def batches(
         self,
@@ -118,6 +122,12 @@ class ArrowRows:
         oids: Sequence[int],  # noqa: ARG002 - the loader knows them
     ) -> Iterator[pa.RecordBatch]:
         return (self._loader.to_schema(batch, schema) for batch in self._batches)
+
+
+def _slices(batches: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for start in range(0, batch.num_rows, _SLICE):
+            yield batch.slice(start, _SLICE)
 
 
 def schema_of(columns: Sequence[Shaped], zone: str) -> pa.Schema:

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from json import JSONDecodeError
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import psycopg
 
+from . import duck
+from .bundling import bundled
 from .cache import Cache
 from .duck import Answer
 from .errors import ParityError
@@ -35,6 +37,23 @@ from .sql import Fact, Statement, parenthesised
 _MOST = 4096
 # Rows above which the next answer to the same statement is fetched as Arrow.
 _SMALL = 1000
+# Rows up to which several answers may be fetched at once.
+_TINY = 100
+
+
+Found = TypeVar("Found", covariant=True)
+
+
+class Fetching(duck.Reading, Protocol[Found]):
+    """How DuckDB's answer to one query is fetched, and what is made of it."""
+
+    def load(self, answer: Answer) -> Found:
+        """Raises Inexact, psycopg.DataError."""
+        ...
+
+    def wants_arrow(self) -> bool:
+        """Whether Arrow could tell what the rows did not, and is now to be used."""
+        ...
 
 
 class NotDescribed(Exception):
@@ -65,8 +84,8 @@ class _Entry:
     loader: RowLoader
     # The query to run instead, by `as_arrow`.
     queries: tuple[str | None, str | None]
-    # How the last answer turned out. Threads may overwrite each other's: it is only a guess.
-    is_small: bool = False
+    # How many rows the last answer had. Threads may overwrite each other's: it is only a guess.
+    count: int | None = None
     is_columnar: bool = False
 
     def expect_arrow(self) -> None:
@@ -78,7 +97,27 @@ class _Entry:
         if not arrow.is_there():
             return False
         plain, columnar = self.queries
-        return self.is_columnar or not self.is_small or (columnar is None and plain is not None)
+        needs_casts = columnar is None and plain is not None
+        return self.is_columnar or needs_casts or not self.has_at_most(_SMALL)
+
+    def has_at_most(self, rows: int) -> bool:
+        """Whether the last answer had at most so many rows."""
+        return self.count is not None and self.count <= rows
+
+    def load(self, found: list[tuple[Any, ...]]) -> Loaded:
+        """Raises Inexact, psycopg.DataError."""
+        loaded = self.loader(found)
+        kept = found if arrow.is_there() else []
+        self.count = len(loaded)
+        rows = ListRows(loaded, lambda index: _texts(kept, index), self.expect_arrow)
+        return Loaded(rows, self.columns)
+
+    def may_join(self, other: _Entry) -> bool:
+        """Whether its answers may come with those of *other*: few rows, and the same columns."""
+        alike = self is other or (
+            self.described == other.described and self.queries[False] == other.queries[False]
+        )
+        return alike and self.has_at_most(_TINY) and not self.prefers_arrow()
 
 
 class Shapes:
@@ -97,6 +136,7 @@ class Shapes:
         self._parameters: Cache[str, Sequence[int]] = Cache(_MOST)
         self._entries: Cache[Any, _Entry] = Cache(_MOST)
         self._types: Cache[Any, Sequence[str]] = Cache(_MOST)
+        self._bundles: Cache[Any, str | None] = Cache(_MOST)
 
     def known(self, request: Request) -> Sequence[Column] | None:
         return self._columns.get(key(request))
@@ -140,6 +180,23 @@ class Shapes:
     def reading(self, request: Request, shape: Sequence[Column] | None) -> Reading:
         """How a replica's answer becomes what the endpoint would return, for one execution."""
         return Reading(self, request, shape)
+
+    def together(self, requests: Sequence[Request]) -> Together | None:
+        """How the answers to requests of one text are fetched by one query; None where that is
+        not to be done: one is not known yet, has many rows, or they differ in their columns."""
+        entries = [self.entry(request) for request in requests]
+        first = entries[0]
+        if first is None:
+            return None
+        alike = [entry for entry in entries if entry is not None and entry.may_join(first)]
+        if len(alike) < len(entries):
+            return None
+        query = first.queries[False] or requests[0].text
+        name = query, len(requests)
+        if name not in self._bundles:
+            self._bundles[name] = bundled(query, len(requests[0].values), len(requests))
+        union = self._bundles.get(name)
+        return Together(union, alike) if union is not None else None
 
     def entry(self, request: Request) -> _Entry | None:
         entry = self._entries.get(key(request))
@@ -214,23 +271,50 @@ class Reading:
         """Turn DuckDB's answer into the endpoint's values. Raises Inexact, psycopg.DataError."""
         entry = self._entry
         assert entry is not None
-        rows: Rows
         if answer.batches is None:
-            loaded = entry.loader(answer.rows)
-            kept = answer.rows if arrow.is_there() else []
-            rows = ListRows(loaded, lambda index: _texts(kept, index), entry.expect_arrow)
-        else:
-            rows = ArrowRows(entry.loader, answer.batches)
-        entry.is_small = len(rows) <= _SMALL
+            return entry.load(answer.rows)
+        rows = ArrowRows(entry.loader, answer.batches)
+        entry.count = len(rows)
         return Loaded(rows, entry.columns)
 
     def wants_arrow(self) -> bool:
         """Whether Arrow could tell what the rows did not, and is now to be used."""
         if self.as_arrow or self._entry is None or not arrow.is_there():
             return False
-        self._entry.is_small = False
+        self._entry.count = None
         self._begin(self._entry)
         return True
+
+
+class Together:
+    """Fetches the answers to several requests by one query; see `duck.Reading`."""
+
+    as_arrow = False
+
+    def __init__(self, query: str, entries: Sequence[_Entry]) -> None:
+        self.query = query
+        self._entries = entries
+
+    def next(self, description: list[Any]) -> None:
+        """Raises Inexact when the columns are not those that each had."""
+        _, *columns = description
+        entry = self._entries[0]
+        if entry.queries[False] is None:
+            is_still = columns == entry.described
+        else:
+            is_still = entry.loader.is_still(entry.described, columns, as_arrow=False)
+        if not is_still:
+            raise Inexact("together they have other columns")
+
+    def load(self, answer: Answer) -> list[Loaded]:
+        """The answer to each. Raises as `Reading.load()`."""
+        parts: list[list[tuple[Any, ...]]] = [[] for _ in self._entries]
+        for turn, *row in answer.rows:
+            parts[turn].append(tuple(row))
+        return [entry.load(part) for entry, part in zip(self._entries, parts, strict=True)]
+
+    def wants_arrow(self) -> bool:
+        return False
 
 
 def _texts(rows: Sequence[Sequence[Any]], index: int) -> list[str | None]:

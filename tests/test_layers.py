@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "pgmd"
 
 # Decided in plain functions: no I/O, clock, thread or driver.
-PURE = ("sql", "routing", "pooling", "profile", "sources", "parity/types")
+PURE = ("sql", "routing", "pooling", "bundling", "profile", "sources", "parity/types")
 FORBIDDEN_IN_PURE = {
     "asyncio",
     "threading",
@@ -41,7 +41,7 @@ ORDER = [
     {"conninfo", "sql"},
     {"config"},
     {"urls", "parity", "pooling", "sources"},
-    {"routing", "outcome", "query", "rows", "progress"},
+    {"routing", "outcome", "query", "rows", "progress", "bundling"},
     {"result", "duck"},
     {"wire"},
     {"shape"},

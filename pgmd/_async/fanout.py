@@ -9,6 +9,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
+from ..bundling import Bundling
 from ..clock import now
 from ..errors import (
     ConfigurationError,
@@ -21,6 +22,7 @@ from ..errors import (
 from ..progress import bar_for, check_bar
 from ..query import Query, Request
 from ..result import Result
+from ..routing.decision import Route
 from ..rows import schema_of
 from ..runtime import aio as runtime
 from .lanes import Crew, Lane
@@ -55,6 +57,8 @@ class Options:
     total: int | None = None
     # Which equal statements it knows: all, or those in its window.
     remembers: bool = False
+    # Whether several of them may run as one query.
+    bundles: bool = False
 
     def __post_init__(self) -> None:
         if self.concurrency < 1:
@@ -69,9 +73,10 @@ class Options:
             check_bar()
 
     @property
-    def window(self) -> int:
-        """How many statements may be begun with their results not yet taken."""
-        return 2 * self.concurrency
+    def most_bundled(self) -> int | None:
+        """How many statements may run as one query; None for as many as are worth it."""
+        # What takes too long could not be told.
+        return None if self.bundles and self.query_timeout is None else 1
 
 
 class AsyncFanOut(AsyncIterator[Result[Any]]):
@@ -179,6 +184,21 @@ class _Statement:
     error: Exception | None = None
 
 
+@dataclass(slots=True, eq=False)
+class _Bundle:
+    """Statements that one worker runs, as one query if there are several."""
+
+    statements: list[_Statement]
+    # How long that took; None if they had to be run one by one.
+    seconds: float | None = None
+
+    def may_take(self, statement: _Statement) -> bool:
+        first = self.statements[0]
+        ours, theirs = first.query, statement.query
+        same_text = ours.sql is theirs.sql and ours.row_factory is theirs.row_factory
+        return same_text and first.session is statement.session
+
+
 def fan_out(pairs: Iterable[Pair], options: Options, crew: Crew | None = None) -> AsyncFanOut:
     """Run each statement of *pairs* in a fork of its session."""
     return AsyncFanOut(_results(iter(pairs), options, crew or Crew()))
@@ -217,11 +237,14 @@ class _Work:
         self._known: dict[Hashable, _Statement] = {}
         self._failures: list[tuple[int, Exception]] = []
         self._failure: BaseException | None = None
-        self._todo: runtime.Channel[_Statement | None] = runtime.Channel()
-        self._done: runtime.Channel[_Statement | BaseException] = runtime.Channel()
+        self._bundling = Bundling(options.concurrency, most=options.most_bundled)
+        self._bundle: _Bundle | None = None
+        self._todo: runtime.Channel[_Bundle | None] = runtime.Channel()
+        self._done: runtime.Channel[_Bundle | BaseException] = runtime.Channel()
         self._lanes: list[Lane] = []
         self._is_full = False
         self._halted = False
+        self._waited = 0.0
         self._jobs = runtime.Jobs(options.concurrency)
         seconds = options.query_timeout
         self._watchdog = runtime.Watchdog(seconds) if seconds is not None else None
@@ -246,23 +269,34 @@ class _Work:
                 break
             # In a forked child nobody would ever answer.
             next(iter(self._open.values())).session._engine.check_open()
-            self._note(await self._done.get())
+            began = now()
+            news = await self._done.get()
+            self._waited += now() - began
+            self._note(news)
         if collected := self._collected():
             raise collected
         return None
 
     def _feed(self) -> None:
         """Hand statements out, as far as there is room; a slow source stops at a result."""
+        self._fill()
+        self._hand_out()
+        if self._source is None:
+            self._dismiss()
+
+    def _fill(self) -> None:
         waited = 0.0
+        size = self._bundling.size
+        room = 2 * self._options.concurrency * size
         while self._source is not None and not self._halted:
-            if len(self._open) >= self._options.window:
+            # Only where there is room for as many as are worth a query.
+            if self._bundle is None and len(self._open) + size > room:
                 return
             began = now()
             pair = next(self._source, None)
             waited += now() - began
             if pair is None:
                 self._source = None
-                self._dismiss()
                 return
             self._admit(*pair)
             if waited > _SLOW_SOURCE and self._has_result():
@@ -280,9 +314,22 @@ class _Work:
             self._line.append(statement)
         if self._options.distinct and self._is_twin(statement):
             return
+        if self._bundle is not None and not self._bundle.may_take(statement):
+            self._hand_out()
+        if self._bundle is None:
+            self._bundle = _Bundle([statement])
+        else:
+            self._bundle.statements.append(statement)
+        if len(self._bundle.statements) >= self._bundling.size:
+            self._hand_out()
+
+    def _hand_out(self) -> None:
+        bundle, self._bundle = self._bundle, None
+        if bundle is None:
+            return
         if len(self._lanes) < self._options.concurrency and not self._is_full:
             self._hire()
-        self._todo.put(statement)
+        self._todo.put(bundle)
 
     def _hire(self) -> None:
         lane = self._crew.lane()
@@ -307,15 +354,24 @@ class _Work:
             origin.twins.append(statement)
         return True
 
-    def _note(self, news: _Statement | BaseException) -> None:
-        """A worker has done a statement, or something ends the fan-out."""
-        if isinstance(news, _Statement):
-            for statement in (news, *news.twins):
-                self._end(statement)
-            if news.error is not None and self._options.errors == "raise":
-                self._fail(news.error)
-        else:
+    def _note(self, news: _Bundle | BaseException) -> None:
+        """A worker has done what it was given, or something ends the fan-out."""
+        if not isinstance(news, _Bundle):
             self._fail(self._overdue() if isinstance(news, runtime.Overdue) else news)
+            return
+        self._learn(news)
+        for statement in news.statements:
+            for ended in (statement, *statement.twins):
+                self._end(ended)
+            if statement.error is not None and self._options.errors == "raise":
+                self._fail(statement.error)
+
+    def _learn(self, bundle: _Bundle) -> None:
+        size = len(bundle.statements)
+        if bundle.seconds is None:
+            self._bundling.refuse()
+        elif size > 1 or _was_read_on_replica(bundle.statements[0]):
+            self._bundling.note(size, bundle.seconds, moment=now(), waited=self._waited)
 
     def _end(self, statement: _Statement) -> None:
         statement.ended = True
@@ -355,13 +411,40 @@ class _Work:
 
     async def _work(self, lane: Lane) -> None:
         try:
-            while (statement := await self._todo.get()) is not None and not self._halted:
-                await self._execute(lane, statement)
-                self._done.put(statement)
+            while (bundle := await self._todo.get()) is not None and not self._halted:
+                began = now()
+                if await self._execute_all(lane, bundle.statements):
+                    bundle.seconds = now() - began
+                self._done.put(bundle)
         except BaseException as error:
             # The consumer must not wait for it for ever.
             self._done.put(error)
             raise
+
+    async def _execute_all(self, lane: Lane, statements: list[_Statement]) -> bool:
+        """Whether that was one query."""
+        if len(statements) > 1 and await self._execute_together(lane, statements):
+            return True
+        for statement in statements:
+            if self._halted:
+                break
+            await self._execute(lane, statement)
+        return len(statements) == 1
+
+    async def _execute_together(self, lane: Lane, statements: list[_Statement]) -> bool:
+        fork = await lane.at(statements[0].session)
+        for statement in statements:
+            statement.fork = fork
+        try:
+            results = await fork.run_together([statement.query for statement in statements])
+        except Exception:  # noqa: BLE001 - whoever is to blame will fail by itself
+            lane.spoiled = True
+            return False
+        if results is None:
+            return False
+        for statement, result in zip(statements, results, strict=True):
+            statement.result = result
+        return True
 
     async def _execute(self, lane: Lane, statement: _Statement) -> None:
         query = statement.query
@@ -454,6 +537,11 @@ def _too_long(statement: _Statement, options: Options) -> StatementTimeout:
     return StatementTimeout(
         f"query_timeout={seconds}: statement {number} took longer than these seconds", outcome
     )
+
+
+def _was_read_on_replica(statement: _Statement) -> bool:
+    result = statement.result
+    return result is not None and result.decision.route is Route.REPLICA
 
 
 def _is_read(statement: _Statement) -> bool:

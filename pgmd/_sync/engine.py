@@ -46,6 +46,7 @@ from ..shape import (
     NotBound,
     NotDescribed,
     Reading,
+    Together,
     asking_for_parameters,
     asking_for_types,
     describing,
@@ -503,6 +504,11 @@ class Engine:
         """How a replica's answer becomes what the endpoint would return."""
         return self._knowledge.shapes.reading(request, shape)
 
+    def together(self, requests: Sequence[Request]) -> Together | None:
+        """How one query's answer becomes that to each of these requests; None where that is not
+        to be had."""
+        return self._knowledge.shapes.together(requests)
+
     @property
     def zone(self) -> str:
         """The name of the time zone of both routes."""
@@ -577,9 +583,9 @@ class Engine:
         self.replicas.reread_catalogues()
         self._survey()
 
-    def count(self, decision: Decision) -> None:
+    def count(self, decision: Decision, times: int = 1) -> None:
         with self._counting:
-            self._routed[decision.route, decision.reason] += 1
+            self._routed[decision.route, decision.reason] += times
         _log.debug("%s", decision)
 
     def _survey(self) -> None:

@@ -20,7 +20,7 @@ from ..profile import Dialect
 from ..redact import Redactor
 from ..routing.freshness import Freshness
 from ..runtime import threads as runtime
-from ..shape import Loaded, Reading
+from ..shape import Fetching, Loaded, Reading
 from ..wire import Wire
 from .endpoint import Pooled, has_gone, send_texts
 from .keeper import Keeper, Keeping
@@ -160,16 +160,16 @@ class ReplicaSet:
         run: Run,
         text: str,
         values: Sequence[Any],
-        reading: Reading,
+        reading: Fetching[T],
         before: Sequence[str] = (),
-    ) -> Loaded:
+    ) -> T:
         """Run one read on a lent cursor, and load its answer.
 
         What *before* sets is gone with the cursor when that is given back. Both happen in the
         executor. Cancelling interrupts DuckDB and waits until it has stopped.
         """
 
-        def work() -> Loaded:
+        def work() -> T:
             cursor = _cursor(slot)
             try:
                 return reading.load(cursor.execute(run, text, values, reading, before))

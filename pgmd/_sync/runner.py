@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,7 +32,16 @@ from ..routing.ledger import Ledger
 from ..routing.router import down, required, stale
 from ..rows import ListRows
 from ..runtime import threads as runtime
-from ..shape import Done, NotBound, NotDescribed, status_of_read, texts_of, uncounted, unquoted_json
+from ..shape import (
+    Done,
+    Loaded,
+    NotBound,
+    NotDescribed,
+    status_of_read,
+    texts_of,
+    uncounted,
+    unquoted_json,
+)
 from ..sql import Fact, Statement
 from .blocks import Block
 from .endpoint import Pooled
@@ -268,16 +277,56 @@ class Runner:
                 self._return(slot)
         slot.replica.report(None)
         done = self._answered(slot, decision, found)
+        return self._result(request, loaded, done, now() - began)
+
+    def _result(
+        self, request: Request, loaded: Loaded, decision: Decision, seconds: float
+    ) -> Result[Any]:
+        engine, count = self._engine, len(loaded.rows)
         return Result(
             loaded.rows,
             loaded.columns,
-            done,
-            seconds=now() - began,
-            rowcount=len(loaded.rows),
-            statusmessage=status_of_read(engine.analyse(request.text).verb, len(loaded.rows)),
+            decision,
+            seconds=seconds,
+            rowcount=count,
+            statusmessage=status_of_read(engine.analyse(request.text).verb, count),
             zone=engine.zone,
             row_factory=request.row_factory,
         )
+
+    def together(self, requests: Sequence[Request], decision: Decision) -> list[Result[Any]] | None:
+        """Run confirmed reads of one text as one query on a replica; None where each is to run by
+        itself. So it is, too, when this raises: whose fault it was, if anybody's, shows then."""
+        engine = self._engine
+        reading = engine.together(requests)
+        if reading is None:
+            return None
+        values = [value for request in requests for value in engine.bind(request)]
+        slot = self._borrow()
+        if slot is None:
+            return None
+        run, began, found = Run(), now(), slot.replica.freshness
+        try:
+            if not slot.replica.runs_bundles:
+                return None
+            self.running = (slot, run)
+            loaded = engine.replicas.execute(
+                slot, run, reading.query, values, reading, self.ledger.replay
+            )
+        except DuckError as error:
+            if not isinstance(error, Interrupted):
+                slot.replica.report(error)
+            raise
+        finally:
+            self.running = None
+            self._return(slot)
+        slot.replica.report(None)
+        done = self._answered(slot, decision, found, len(requests))
+        each = (now() - began) / len(requests)
+        return [
+            self._result(request, one, done, each)
+            for request, one in zip(requests, loaded, strict=True)
+        ]
 
     def _over_wire(
         self, slot: Slot[Member], request: Request, decision: Decision, asked: Route | None
@@ -324,13 +373,15 @@ class Runner:
         except RoutingError:
             raise known from error
 
-    def _answered(self, slot: Slot[Member], decision: Decision, found: Freshness) -> Decision:
-        """Note what a replica has shown, which was as fresh as *found* before."""
+    def _answered(
+        self, slot: Slot[Member], decision: Decision, found: Freshness, times: int = 1
+    ) -> Decision:
+        """Note what a replica has shown so many *times*, which was as fresh as *found* before."""
         # It may have moved on meanwhile, and a live one shows what the endpoint would show.
         shown, started = slot.replica.freshness, self._engine.log.started
         self.seen = max(self.seen, started if shown.is_live else int(shown.position))
         done = decision.by(slot.replica.name, found.staleness(now()))
-        self._engine.count(done)
+        self._engine.count(done, times)
         return done
 
     # ----------------------------------------------------------------------------------- streams

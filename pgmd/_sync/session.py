@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
+from ..bundling import may_be_bundled
 from ..clock import now
 from ..config import Consistency
 from ..errors import UsageError
@@ -104,9 +105,29 @@ class Session(Generic[Row]):
         asked: Route | None = None,
     ) -> Result[Any]:
         """`execute()`, on the route that was *asked* for, if any."""
-        result = self._run(query, params, row_factory, asked)
+        return self._named(self._run(query, params, row_factory, asked))
+
+    def _named(self, result: Result[Any]) -> Result[Any]:
         database = self._engine.database
         return result.decided(replace(result.decision, database=database)) if database else result
+
+    def run_together(self, queries: Sequence[Query]) -> list[Result[Any]] | None:
+        """Run queries of one text and row factory as one on a replica. None where each is to run
+        by itself, and so it is when this raises: none has had an effect."""
+        self._claim()
+        try:
+            factory = queries[0].row_factory or self._row_factory
+            requests = [Request.read(query.sql, query.params, factory) for query in queries]
+            statement = self._engine.resolved(requests[0].text)
+            if self._runner.block is not None or not may_be_bundled(statement):
+                return None
+            decision = self._place(requests[0], None)
+            if decision.route is Route.ENDPOINT:
+                return None
+            results = self._runner.together(requests, decision)
+        finally:
+            self._busy.release()
+        return results and [self._named(result) for result in results]
 
     def _run(
         self,
@@ -213,12 +234,14 @@ class Session(Generic[Row]):
 
         Results come in order, or with *ordered* False as they are there. At most twice
         *concurrency* statements are begun whose results were not taken: a slow consumer stops the
-        rest. *timeout* is for all, from the first result asked for, *query_timeout* for each
-        statement, in seconds; what takes longer is stopped and raises `StatementTimeout`. The first
-        error stops the rest and is raised after the results before it that are there; with
-        *errors* "collect" all run, and `FanOutError` is raised at the end. *progress* shows a bar
-        if standard error is a terminal. With *distinct*, of equal statements that are begun and
-        not taken one runs for all, whatever it does.
+        rest. Reads with few rows go to a replica up to 16 as one query, where that turns out to be
+        faster and there is no *query_timeout*; up to 16 times as many are begun then. *timeout* is
+        for all, from the first result asked for, *query_timeout* for each statement, in seconds;
+        what takes longer is stopped and raises `StatementTimeout`. The first error stops the rest
+        and is raised after the results before it that are there; with *errors* "collect" all run,
+        and `FanOutError` is raised at the end. *progress* shows a bar if standard error is a
+        terminal. With *distinct*, of equal statements that are begun and not taken one runs for
+        all, whatever it does.
 
         Inside `snapshot()` all see its state: side by side on cursors of one replica if its data
         cannot change, else one after the other; the session runs nothing else meanwhile. Raises
@@ -234,6 +257,7 @@ class Session(Generic[Row]):
             progress=progress,
             distinct=distinct,
             total=_length(param_sets),
+            bundles=True,
         )
         return self._fan_out(queries, options)
 

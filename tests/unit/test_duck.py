@@ -123,7 +123,7 @@ def test_errors_in_the_middle_of_arrow_are_duckdbs(query: str, known: type[duckd
         connection.execute("CREATE TABLE big AS SELECT range AS n FROM range(100000)")
         with pytest.raises(known) as caught:
             connection.execute(query)
-            for number, _ in enumerate(_reader(connection)):
+            for number, _ in enumerate(_reader(connection, 10_000)):
                 if number == 1 and known is duckdb.InterruptException:
                     connection.interrupt()
         assert isinstance(from_duckdb(caught.value, str), psycopg.Error)
