@@ -17,7 +17,7 @@ DUCKDB_VERSIONS = 1.4.4 2.0.0
 VERSION_NEEDS = 'psycopg[binary,pool]' typing_extensions \
 	pytest pytest-timeout pytest-randomly hypothesis sqlglot
 PURE_TESTS = $(patsubst %,tests/unit/test_%.py,lexer plain statement portable params router definitions \
-	ledger catalogue cache) \
+	ledger catalogue cache bundling) \
 	tests/routing tests/oracle
 version_tests = $(DUCKDB_VERSIONS:%=test-duckdb-%)
 version_venvs = $(DUCKDB_VERSIONS:%=.venv-duckdb-%)

@@ -40,8 +40,9 @@ class Bundling:
     None is tried while it is the consumer that results wait for.
     """
 
-    def __init__(self, workers: int, *, most: int | None = None) -> None:
-        self._sizes = [size for size in _SIZES if most is None or size <= most]
+    def __init__(self, workers: int, *, fixed: int | None = None) -> None:
+        """With *fixed*, the size is that, and nothing is tried."""
+        self._sizes = _SIZES if fixed is None else (fixed,)
         self._warming = max(workers, _LEAST)
         self._measured = _ROUNDS * self._warming
         self._step = 0

@@ -73,8 +73,8 @@ class Options:
             check_bar()
 
     @property
-    def most_bundled(self) -> int | None:
-        """How many statements may run as one query; None for as many as are worth it."""
+    def bundle_size(self) -> int | None:
+        """How many statements run as one query; None for as many as turn out to be worth it."""
         # What takes too long could not be told.
         return None if self.bundles and self.query_timeout is None else 1
 
@@ -237,7 +237,7 @@ class _Work:
         self._known: dict[Hashable, _Statement] = {}
         self._failures: list[tuple[int, Exception]] = []
         self._failure: BaseException | None = None
-        self._bundling = Bundling(options.concurrency, most=options.most_bundled)
+        self._bundling = Bundling(options.concurrency, fixed=options.bundle_size)
         self._bundle: _Bundle | None = None
         self._todo: runtime.Channel[_Bundle | None] = runtime.Channel()
         self._done: runtime.Channel[_Bundle | BaseException] = runtime.Channel()

@@ -1,0 +1,280 @@
+# Generated from tests/async_/test_bundles.py by pgmd._tools.unasync. Do not edit.
+"""A fan-out's small reads that run several to a query."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import psycopg
+import pytest
+
+import pgmd
+from pgmd import Reason, Route, bundling
+
+from ..fixtures.stands import Stand
+from .helpers import engine_on, until
+from .test_fanout import at_rest, squares_on
+
+SQUARE = "SELECT square FROM t WHERE n = %s"
+
+
+@pytest.fixture
+def bundles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of how many statements each bundle was. All of a fan-out are of 16, from its beginning."""
+    found = []
+    run = pgmd.Session.run_together
+
+    def counted(self: Any, queries: Any) -> Any:
+        results = run(self, queries)
+        if results is not None:
+            found.append(len(queries))
+        return results
+
+    monkeypatch.setattr(pgmd.Session, "run_together", counted)
+    monkeypatch.setattr(bundling, "_SIZES", (16,))
+    return found
+
+
+def copied_on(stand: Stand, **settings: Any) -> pgmd.Engine:
+    """As `squares_on()`, with replicas on a copy of it."""
+    (squares_on(stand)).close()
+    mode = {"mode": "snapshot"} if stand.is_postgres else {}
+    return engine_on(stand, 2, each=mode, timeout=20, **settings)
+
+
+def told(result: pgmd.Result[Any]) -> Any:
+    """All that a result tells of its answer."""
+    rows = result.fetchall()
+    shape = result.description, result.rowcount, result.statusmessage
+    return rows, [[*map(type, row)] for row in rows], shape, result.decision.route
+
+
+def alike(session: pgmd.Session[Any], sql: str, sets: Sequence[Any]) -> None:
+    """Each answer is the one that its statement has alone."""
+    alone = [told(session.execute(sql, params)) for params in sets]
+    together = [told(result) for result in session.map(sql, sets, concurrency=2)]
+    assert together == alone
+
+
+def test_each_has_the_answer_that_it_has_alone(stand: Stand, bundles: list[int]) -> None:
+    with copied_on(stand) as engine, engine.session() as s:
+        alike(s, SQUARE, [[n] for n in range(1, 101)])
+        assert sorted(bundles) == [4] + [16] * 6
+        assert engine.stats()["routed"] == {"replica: READ": 200}
+        results = [r for r in s.map(SQUARE, [[2], [3]], ordered=False)]
+        assert sorted(result.fetchall() for result in results) == [[(4,)], [(9,)]]
+        assert bundles[7:] == [2]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A database with something of everything."""
+    path = tmp_path / "all.duckdb"
+    with duckdb.connect(str(path)) as writer:
+        writer.execute(
+            "CREATE TABLE t AS SELECT n, n * n AS square, 'text ' || n AS s, n / 7 AS f, "
+            "(n / 4)::DECIMAL(9, 2) AS d, DATE '2024-01-01' + n::INT AS day, "
+            "TIMESTAMPTZ '2024-01-01 12:00:00+00' + to_hours(n::INT) AS moment, "
+            "INTERVAL (n) MINUTE AS i, {'a': n, 'b': ['x', s]} AS nested, [n, NULL] AS list, "
+            "MAP {n: s} AS m, ('{\"a\": ' || n || '}')::JSON AS j, n::VARCHAR::BLOB AS b, "
+            "md5(n::VARCHAR)::UUID AS u, (['low', 'high'])[1 + n % 2]::ENUM('low', 'high') AS e, "
+            "n::HUGEINT * 10 ** 20::HUGEINT AS h, n % 2 = 0 AS even "
+            "FROM range(1, 201) AS r(n)"
+        )
+    return path
+
+
+def one_of(number: int, rng: random.Random) -> Any:
+    return rng.choice([number, str(number), float(number), Decimal(number), number * 10**9])
+
+
+SMALL = [[n] for n in range(20)]
+NUMBERS = [[n] for n in (1, 2, 199, 40_000, 3_000_000_000, 0, -5, 200)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "sets"),
+    [
+        ("SELECT * FROM t WHERE n = %s", NUMBERS),
+        ("SELECT * FROM t WHERE n %% 50 = %s ORDER BY n DESC LIMIT 3", NUMBERS),
+        ("SELECT n, s FROM t WHERE n > %s AND n < 100 ORDER BY s DESC, n", [[n] for n in range(50)]),
+        ("SELECT count(*), sum(d), avg(f), max(moment), list(n ORDER BY n) FROM t WHERE n < %s", NUMBERS),
+        ("SELECT even, sum(n) FROM t WHERE n < %s GROUP BY ALL ORDER BY ALL", NUMBERS),
+        ("WITH a AS (SELECT * FROM t WHERE n <= %s) SELECT a.n, b.s FROM a JOIN t AS b USING (n) "
+         "WHERE n < 9 ORDER BY a.n DESC", NUMBERS),
+        ("FROM t SELECT nested, list, m WHERE n = %s", NUMBERS),
+        ("VALUES (%s, 'a'), (2, 'b')", SMALL),
+        ("SELECT %(a)s + n, %(b)s || s FROM t WHERE n = %(a)s", [{"a": n, "b": "ü"} for n in (1, 2, 3)]),
+        ("SELECT '$1', $$ $1 $$, %s -- $1", SMALL),
+        ("SELECT %s ;", SMALL),
+        ("SELECT 1 AS a, n FROM t WHERE n = %s OFFSET 0", NUMBERS),
+        ("SELECT day, moment FROM t WHERE day > %s AND day < '2024-02-01'",
+         [[dt.date(2024, 1, d)] for d in (1, 9, 30)]),
+        ("SELECT n FROM t WHERE u = %s", [[UUID(int=n)] for n in range(3)]),
+        ("SELECT NULL, %s", SMALL),
+        ("SELECT n FROM t WHERE n IN (SELECT unnest(%s)) ORDER BY n", [[[1, 2]], [[3]], [[70000, 4]]]),
+        ("SELECT row_number() OVER (ORDER BY n DESC) AS r, n FROM t WHERE n < %s QUALIFY r < 3", NUMBERS),
+        ("SELECT DISTINCT ON (even) even, n FROM t WHERE n > %s ORDER BY even, n", NUMBERS),
+        ("SELECT n FROM t WHERE n < %s UNION SELECT 0 ORDER BY 1 LIMIT 5", NUMBERS),
+        ("SELECT 42", [[]] * 5),
+    ],
+)  # fmt: skip
+def test_whatever_they_return(file: Path, bundles: list[int], sql: str, sets: list[Any]) -> None:
+    replica = pgmd.Replica(file=file, max_size=2)
+    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+        alike(s, sql, sets)
+        assert sum(bundles) == len(sets)
+
+
+def test_parameters_of_several_types(file: Path, bundles: list[int]) -> None:
+    rng = random.Random(7)
+    sets = [[one_of(rng.randrange(1, 201), rng)] for _ in range(200)]
+    replica = pgmd.Replica(file=file, max_size=2)
+    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+        alike(s, "SELECT n, s FROM t WHERE n = %s", sets)
+        # The columns have the same types whatever the parameter is, so they may go together.
+        assert sum(bundles) == 200
+        bundles.clear()
+        # Here they have not.
+        alike(s, "SELECT %s AS a", sets)
+        assert sum(bundles) < 200
+
+
+def test_columns_with_one_name_are_read_one_by_one(file: Path, bundles: list[int]) -> None:
+    replica = pgmd.Replica(file=file, max_size=2)
+    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+        alike(s, "SELECT n AS a, square AS a FROM t WHERE n = %s", NUMBERS)
+        assert not bundles
+
+
+def test_only_the_statement_that_fails_fails(file: Path, bundles: list[int]) -> None:
+    replica = pgmd.Replica(file=file, max_size=2)
+    sql, sets = "SELECT s::INT FROM (SELECT %s AS s)", [[str(n)] for n in range(48)]
+    sets[20] = ["x"]
+    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+        s.execute(sql, ["1"])
+        results, found = s.map(sql, sets, concurrency=2, errors="collect"), []
+        with pytest.raises(pgmd.FanOutError) as caught:
+            for result in results:
+                found.append(result.fetchone())
+        assert found == [(n,) for n in range(48) if n != 20]
+        assert [index for index, _ in caught.value.failures] == [20]
+        assert bundles == [16, 16]
+        with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+            [result for result in s.map(sql, sets, concurrency=2)]
+        assert engine.stats()["replicas"]["replicas_failed"] == 0
+        until(lambda: at_rest(engine))
+
+
+def test_parameters_that_do_not_fit_fail_one_by_one(file: Path, bundles: list[int]) -> None:
+    replica = pgmd.Replica(file=file, max_size=2)
+    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+        s.execute("SELECT s FROM t WHERE n = %s", [1])
+        sets: list[Any] = [[1], [2, 3], [4], [object()]]
+        with pytest.raises(pgmd.FanOutError) as caught:
+            s.map("SELECT s FROM t WHERE n = %s", sets, errors="collect").gather()
+        assert [index for index, _ in caught.value.failures] == [1, 3]
+        assert {n: r.fetchone() for n, r in caught.value.results.items()} == {
+            0: ("text 1",),
+            2: ("text 4",),
+        }
+        assert not bundles
+
+
+@pytest.mark.parametrize(
+    ("sql", "options"),
+    [
+        # Another answer each time.
+        ("SELECT n, random() FROM t WHERE n = %s", {}),
+        # What takes too long could not be told.
+        ("SELECT n FROM t WHERE n = %s", {"query_timeout": 60}),
+        # Too many rows to fetch at once.
+        ("SELECT n FROM t WHERE n > %s LIMIT 101", {}),
+    ],
+)
+def test_what_runs_by_itself(
+    file: Path, bundles: list[int], sql: str, options: dict[str, Any]
+) -> None:
+    replica = pgmd.Replica(file=file, max_size=2)
+    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+        s.execute(sql, [1])
+        rows = [r.fetchall()[0][0] for r in s.map(sql, [[n] for n in range(1, 33)], **options)]
+        assert len(rows) == 32
+        assert not bundles
+
+
+def test_a_snapshot_runs_each_by_itself(file: Path, bundles: list[int]) -> None:
+    # An error would end the transaction for all of them.
+    replica = pgmd.Replica(file=file, max_size=2)
+    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+        with s.snapshot():
+            alike(s, "SELECT s FROM t WHERE n = %s", NUMBERS)
+        assert not bundles
+
+
+@pytest.mark.only("postgres", reason="of a PostgreSQL that DuckDB reads live")
+def test_a_live_postgres_is_not_asked_by_many_connections_at_once(
+    stand: Stand, bundles: list[int]
+) -> None:
+    with squares_on(stand) as engine, engine.session() as s:
+        alike(s, SQUARE, [[n] for n in range(1, 33)])
+        assert not bundles
+
+
+def test_what_no_replica_may_run_goes_to_the_endpoint(stand: Stand, bundles: list[int]) -> None:
+    with copied_on(stand) as engine, engine.session() as s:
+        s.execute(SQUARE, [1])
+        s.execute("INSERT INTO t VALUES (1000, 0)")
+        results = [r for r in s.map(SQUARE, [[n] for n in range(985, 1001)])]
+        assert [r.fetchone() for r in results] == [None] * 15 + [(0,)]
+        assert {(r.decision.route, r.decision.reason) for r in results} == {
+            (Route.ENDPOINT, Reason.STALE)
+        }
+        inserts = [[n, n] for n in range(2000, 2020)]
+        assert len([r for r in s.map("INSERT INTO t VALUES (%s, %s)", inserts)]) == 20
+        counted = s.execute("SELECT count(*) FROM t WHERE n >= 2000")
+        assert counted.fetchone() == (20,)
+        assert not bundles
+
+
+@pytest.mark.only("local", reason="DuckDB's dialect, in which an untyped NULL stays there")
+def test_what_a_replica_cannot_be_given_goes_to_the_endpoint(
+    stand: Stand, bundles: list[int]
+) -> None:
+    with copied_on(stand) as engine, engine.session() as s:
+        s.execute(SQUARE, [1])
+        sets = [[None if n == 20 else n] for n in range(1, 49)]
+        results = [r for r in s.map(SQUARE, sets, concurrency=2)]
+        assert [r.fetchone() for r in results] == [
+            None if n == 20 else (n * n,) for n in range(1, 49)
+        ]
+        routes = [r.decision.route for r in results]
+        assert [n for n, route in enumerate(routes, 1) if route is Route.ENDPOINT] == [20]
+        assert bundles == [16, 16]
+
+
+def test_a_bundle_is_stopped_with_its_fan_out(file: Path, bundles: list[int]) -> None:
+    replica = pgmd.Replica(file=file, max_size=2)
+    sql = "SELECT count(*) FROM range(%s::BIGINT * %s * %s) AS r(n) WHERE n %% 7 = 1"
+    quick, long = [2, 2, 2], [30_000, 30_000, 30_000]
+    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+        s.execute(sql, quick)
+        results, taken = s.map(sql, [quick] * 16 + [long] * 32, concurrency=2), 0
+        with results:
+            for _ in results:
+                taken += 1
+                if taken == 16:
+                    break
+        until(lambda: at_rest(engine))
+        assert bundles == [16]
+        with pytest.raises(pgmd.StatementTimeout):
+            s.map(sql, [long] * 16, timeout=0.1).gather()
+        until(lambda: at_rest(engine))
+        assert (s.execute(sql, quick)).fetchone() == (1,)
