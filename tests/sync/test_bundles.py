@@ -260,6 +260,44 @@ def test_what_a_replica_cannot_be_given_goes_to_the_endpoint(
         assert bundles == [16, 16]
 
 
+@pytest.mark.only("local", reason="DuckDB's dialect, in which replicas can be told what is set")
+def test_a_bundle_sees_what_its_session_has_set(stand: Stand, bundles: list[int]) -> None:
+    with copied_on(stand) as engine, engine.session() as s:
+        s.execute("CREATE SCHEMA other")
+        s.execute("CREATE TABLE other.t AS SELECT n, -n AS square FROM range(200) AS r(n)")
+        engine.publish()
+        s.execute("SET schema = 'other'")
+        s.execute(SQUARE, [1])
+        results = [r.fetchone() for r in s.map(SQUARE, [[n] for n in range(32)])]
+        assert results == [(-n,) for n in range(32)]
+        assert bundles == [16, 16]
+
+
+def test_only_map_knows_that_texts_are_equal(file: Path, bundles: list[int]) -> None:
+    replica = pgmd.Replica(file=file, max_size=2)
+    sql = "SELECT s FROM t WHERE n = %s"
+    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+        s.execute(sql, [1])
+        queries = [pgmd.Query(sql, [1]), pgmd.Query("SELECT 1"), *[pgmd.Query(sql, [2])] * 20]
+        results = [r.fetchone() for r in s.gather(queries)]
+        assert results == [("text 1",), (1,), *[("text 2",)] * 20]
+        assert not bundles
+
+
+def test_replicas_are_replaced_under_bundles(stand: Stand, bundles: list[int]) -> None:
+    with copied_on(stand) as engine, engine.session() as s:
+        s.execute(SQUARE, [1])
+        taken = []
+        for result in s.map(SQUARE, [[n % 200 + 1] for n in range(640)], concurrency=4):
+            taken.append(result.fetchone())
+            if len(taken) % 100 == 0:
+                engine.recycle()
+        assert taken == [((n % 200 + 1) ** 2,) for n in range(640)]
+        assert sum(bundles) == 640
+        assert set(engine.stats()["routed"]) == {"replica: READ"}
+        until(lambda: at_rest(engine))
+
+
 def test_a_bundle_is_stopped_with_its_fan_out(file: Path, bundles: list[int]) -> None:
     replica = pgmd.Replica(file=file, max_size=2)
     sql = "SELECT count(*) FROM range(%s::BIGINT * %s * %s) AS r(n) WHERE n %% 7 = 1"
