@@ -313,10 +313,6 @@ class Runner:
             loaded = engine.replicas.execute(
                 slot, run, reading.query, values, reading, self.ledger.replay
             )
-        except DuckError as error:
-            if not isinstance(error, Interrupted):
-                slot.replica.report(error)
-            raise
         finally:
             self.running = None
             self._return(slot)

@@ -16,6 +16,7 @@ import pytest
 
 import pgmd
 from pgmd import Reason, Route, bundling
+from pgmd.clock import now
 
 from ..fixtures.stands import Stand
 from .helpers import engine_on, until
@@ -67,9 +68,12 @@ async def test_each_has_the_answer_that_it_has_alone(stand: Stand, bundles: list
         await alike(s, SQUARE, [[n] for n in range(1, 101)])
         assert sorted(bundles) == [4] + [16] * 6
         assert engine.stats()["routed"] == {"replica: READ": 200}
-        results = [r async for r in s.map(SQUARE, [[2], [3]], ordered=False)]
-        assert sorted(result.fetchall() for result in results) == [[(4,)], [(9,)]]
-        assert bundles[7:] == [2]
+        began = now()
+        results = [r async for r in s.map(SQUARE, [[2], [3]] * 8, ordered=False, concurrency=1)]
+        # Each says how long its share took.
+        assert 0 < sum(r.decision.seconds or 0 for r in results) <= now() - began
+        assert sorted(result.fetchall() for result in results) == [[(4,)]] * 8 + [[(9,)]] * 8
+        assert bundles[7:] == [16]
 
 
 @pytest.fixture
@@ -287,6 +291,15 @@ async def test_only_map_knows_that_texts_are_equal(file: Path, bundles: list[int
         results = [r.fetchone() for r in await s.gather(queries)]
         assert results == [("text 1",), (1,), *[("text 2",)] * 20]
         assert not bundles
+
+
+async def test_a_bundle_names_its_database(file: Path, bundles: list[int]) -> None:
+    databases = {"a": pgmd.Database(replicas=[pgmd.Replica(file=file, max_size=2)])}
+    async with pgmd.AsyncEngine(databases=databases) as engine, engine.session(database="a") as s:
+        await s.execute("SELECT s FROM t WHERE n = %s", [1])
+        results = [r async for r in s.map("SELECT s FROM t WHERE n = %s", SMALL, concurrency=1)]
+        assert {result.decision.database for result in results} == {"a"}
+        assert bundles == [16, 4]
 
 
 async def test_replicas_are_replaced_under_bundles(stand: Stand, bundles: list[int]) -> None:
