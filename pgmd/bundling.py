@@ -8,6 +8,7 @@ nothing is run.
 from __future__ import annotations
 
 import re
+from collections.abc import MutableMapping
 
 from .sql import Statement, parenthesised
 from .sql.grammar import READ
@@ -24,6 +25,7 @@ _TICK = 1e-9
 _WORTH_IT = 1.1
 # Seconds: whoever waits for one result should not wait much longer for it in company.
 _LONGEST = 0.2
+_FAR_TOO_LONG = 2.0
 _LONGEST_TEXT = 2_000
 # Bundles that ran as one query, against one that did not.
 _REFUSAL = 5
@@ -37,31 +39,31 @@ class Bundling:
 
     Each size is kept for some bundles of each of the *workers*, and the next one must bring
     results faster: how long a bundle takes does not tell that, as the workers share the machine.
-    None is tried while it is the consumer that results wait for.
+    None is tried while it is the consumer that results wait for. What was found for a *text* is
+    *known* from then on.
     """
 
-    def __init__(self, workers: int, *, fixed: int | None = None) -> None:
-        """With *fixed*, the size is that, and nothing is tried."""
-        self._sizes = _SIZES if fixed is None else (fixed,)
+    def __init__(self, workers: int, known: MutableMapping[str, int], text: str) -> None:
+        self._known = known
+        self._text = text
         self._warming = max(workers, _LEAST)
         self._measured = _ROUNDS * self._warming
-        self._step = 0
-        self._rate = 0.0
         self._credit = _CREDIT
-        self.is_settled = len(self._sizes) == 1
+        self._rate = 0.0
+        self.size = known.get(text, _SIZES[0])
+        self.is_settled = text in known
         # Since the size is this.
         self._bundles = 0
         # Of those that are measured.
         self._statements = 0
         self._seconds = self._began = self._had_waited = 0.0
 
-    @property
-    def size(self) -> int:
-        return self._sizes[self._step]
-
     def note(self, size: int, seconds: float, *, moment: float, waited: float) -> None:
         """So many statements have run as one query, which took *seconds*. At this *moment* the
         consumer has *waited* for so many seconds in all."""
+        if size > 1 and seconds > _FAR_TOO_LONG:
+            self.refuse()
+            return
         self._credit = min(self._credit + 1, _CREDIT)
         if self.is_settled:
             return
@@ -83,22 +85,30 @@ class Bundling:
         """A bundle could not run as one query; if most cannot, no more are tried."""
         self._credit -= _REFUSAL
         if self._credit < 0:
-            self._step = 0
-            self.is_settled = True
+            self._settle(_SIZES[0])
 
     def _decide(self, took: float, waited: float) -> None:
         rate = self._statements / took
         is_slow = self._seconds / self._measured > _LONGEST
-        if self._step and (is_slow or rate < _WORTH_IT * self._rate):
-            self._step -= 1
-            self.is_settled = True
-        elif is_slow or self._step + 1 == len(self._sizes):
-            self.is_settled = True
+        step = _SIZES.index(self.size)
+        if step and (is_slow or rate < _WORTH_IT * self._rate):
+            self._settle(_SIZES[step - 1])
+        elif is_slow or step + 1 == len(_SIZES):
+            self._settle(self.size)
         else:
             if waited > _HUNGRY * took:
                 self._rate = rate
-                self._step += 1
+                self.size = _SIZES[step + 1]
             self._bundles = 0
+
+    def _settle(self, size: int) -> None:
+        self.size = size
+        self.is_settled = True
+        if size > 1:
+            self._known[self._text] = size
+        else:
+            # Chance may have decided so: it will be tried again.
+            self._known.pop(self._text, None)
 
 
 def may_be_bundled(statement: Statement) -> bool:

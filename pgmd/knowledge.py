@@ -18,11 +18,12 @@ _MOST = 4096
 
 
 class Knowledge:
-    """Verdicts and result shapes by statement text."""
+    """By text: verdicts, result shapes, and how many executions are worth a query."""
 
     def __init__(self, site: Site, time_zone: dt.tzinfo) -> None:
         self.site = site
         self.shapes = Shapes(time_zone, alone=not site.has_endpoint)
+        self.bundle_sizes: Cache[str, int] = Cache(_MOST)
         self._verdicts: Cache[str, Decision] = Cache(_MOST)
 
     def statement(self, text: str) -> Statement:

@@ -18,6 +18,7 @@ from psycopg import AsyncCursor
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
+from ..cache import Cache
 from ..clock import now
 from ..config import (
     Consistency,
@@ -507,6 +508,11 @@ class AsyncEngine:
         """How one query's answer becomes that to each of these requests; None where that is not
         to be had."""
         return self._knowledge.shapes.together(requests)
+
+    @property
+    def bundle_sizes(self) -> Cache[str, int]:
+        """How many times a text is worth running as one query, where that has been found out."""
+        return self._knowledge.bundle_sizes
 
     @property
     def zone(self) -> str:

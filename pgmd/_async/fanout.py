@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from ..bundling import Bundling
 from ..errors import ConfigurationError, FanOutError, ParityError, UsageError
 from ..progress import check_bar
 from ..result import Result
@@ -39,8 +40,6 @@ class Options:
     total: int | None = None
     # Which equal statements it knows: all, or those in its window.
     remembers: bool = False
-    # Whether several of them may run as one query: they have one text, session and row factory.
-    bundles: bool = False
 
     def __post_init__(self) -> None:
         if self.concurrency < 1:
@@ -53,12 +52,6 @@ class Options:
             raise UsageError(f"errors={self.errors!r}: expected 'raise' or 'collect'")
         if self.progress:
             check_bar()
-
-    @property
-    def bundle_size(self) -> int | None:
-        """How many statements run as one query; None for as many as turn out to be worth it."""
-        # What takes too long could not be told.
-        return None if self.bundles and self.query_timeout is None else 1
 
 
 class AsyncFanOut(AsyncIterator[Result[Any]]):
@@ -146,19 +139,25 @@ def _concatenated(tables: list[pa.Table]) -> pa.Table:
         raise ParityError(f"the results have not the same columns: {error}") from None
 
 
-def fan_out(pairs: Iterable[Pair], options: Options, crew: Crew | None = None) -> AsyncFanOut:
-    """Run each statement of *pairs* in a fork of its session."""
-    return AsyncFanOut(_results(iter(pairs), options, crew or Crew()))
+def fan_out(
+    pairs: Iterable[Pair],
+    options: Options,
+    crew: Crew | None = None,
+    bundling: Bundling | None = None,
+) -> AsyncFanOut:
+    """Run each statement of *pairs* in a fork of its session. Those that may run as one query,
+    with *bundling*, have one session, text and row factory."""
+    return AsyncFanOut(_results(iter(pairs), options, crew or Crew(), bundling))
 
 
 async def _results(
-    pairs: Iterator[Pair], options: Options, crew: Crew
+    pairs: Iterator[Pair], options: Options, crew: Crew, bundling: Bundling | None
 ) -> AsyncIterator[tuple[int, Result[Any]]]:
     """Yield each result with the number of its statement, counted from 0."""
     crew.open()
     work = None
     try:
-        work = Work(pairs, options, crew)
+        work = Work(pairs, options, crew, bundling)
         while (taken := await work.next()) is not None:
             yield taken
     finally:

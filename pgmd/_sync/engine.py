@@ -19,6 +19,7 @@ from psycopg import Cursor
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
+from ..cache import Cache
 from ..clock import now
 from ..config import (
     Consistency,
@@ -508,6 +509,11 @@ class Engine:
         """How one query's answer becomes that to each of these requests; None where that is not
         to be had."""
         return self._knowledge.shapes.together(requests)
+
+    @property
+    def bundle_sizes(self) -> Cache[str, int]:
+        """How many times a text is worth running as one query, where that has been found out."""
+        return self._knowledge.bundle_sizes
 
     @property
     def zone(self) -> str:

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
-from ..bundling import may_be_bundled
+from ..bundling import Bundling, may_be_bundled
 from ..clock import now
 from ..config import Consistency
 from ..errors import UsageError
@@ -257,9 +257,8 @@ class Session(Generic[Row]):
             progress=progress,
             distinct=distinct,
             total=_length(param_sets),
-            bundles=True,
         )
-        return self._fan_out(queries, options)
+        return self._fan_out(queries, options, self._bundling(query, options))
 
     def gather(
         self,
@@ -416,7 +415,18 @@ class Session(Generic[Row]):
 
     # ------------------------------------------------------------------------------ fan-out
 
-    def _fan_out(self, queries: Iterable[Query], options: Options) -> FanOut:
+    def _bundling(self, query: Sql, options: Options) -> Bundling | None:
+        self._check_open()
+        if options.query_timeout is not None:
+            # Of many as one, none could be told to take too long.
+            return None
+        if isinstance(query, str):
+            return Bundling(options.concurrency, self._engine.bundle_sizes, query)
+        return Bundling(options.concurrency, {}, "")
+
+    def _fan_out(
+        self, queries: Iterable[Query], options: Options, bundling: Bundling | None = None
+    ) -> FanOut:
         self._check_open()
         block = self._runner.block
         in_snapshot = block is not None and block.is_snapshot
@@ -427,7 +437,7 @@ class Session(Generic[Row]):
             )
         crew = SnapshotCrew(self, block) if block is not None else None
         pairs = ((self, query) for query in queries)
-        found = fan_out(pairs, options, crew)
+        found = fan_out(pairs, options, crew, bundling)
         if block is not None:
             block.fan_outs.add(found)
         return found

@@ -60,7 +60,9 @@ class _Bundle:
 class Work:
     """A fan-out under way. The consumer reads the source and hands statements to the workers."""
 
-    def __init__(self, pairs: Iterator[Pair], options: Options, crew: Crew) -> None:
+    def __init__(
+        self, pairs: Iterator[Pair], options: Options, crew: Crew, bundling: Bundling | None
+    ) -> None:
         self._source: Iterator[Pair] | None = pairs
         self._options = options
         self._crew = crew
@@ -72,7 +74,7 @@ class Work:
         self._known: dict[Hashable, _Statement] = {}
         self._failures: list[tuple[int, Exception]] = []
         self._failure: BaseException | None = None
-        self._bundling = Bundling(options.concurrency, fixed=options.bundle_size)
+        self._bundling = bundling
         self._bundle: _Bundle | None = None
         self._todo: runtime.Channel[_Bundle | None] = runtime.Channel()
         self._done: runtime.Channel[_Bundle | BaseException] = runtime.Channel()
@@ -121,7 +123,7 @@ class Work:
 
     def _fill(self) -> None:
         waited = 0.0
-        size = self._bundling.size
+        size = self._size
         room = 2 * self._options.concurrency * size
         while self._source is not None and not self._halted:
             # Only where there is room for as many as are worth a query.
@@ -153,8 +155,12 @@ class Work:
             self._bundle = _Bundle([statement])
         else:
             self._bundle.statements.append(statement)
-        if len(self._bundle.statements) >= self._bundling.size:
+        if len(self._bundle.statements) >= self._size:
             self._hand_out()
+
+    @property
+    def _size(self) -> int:
+        return self._bundling.size if self._bundling is not None else 1
 
     def _hand_out(self) -> None:
         bundle, self._bundle = self._bundle, None
@@ -201,6 +207,8 @@ class Work:
 
     def _learn(self, bundle: _Bundle) -> None:
         size = len(bundle.statements)
+        if self._bundling is None:
+            return
         if bundle.seconds is None:
             self._bundling.refuse()
         elif size > 1 or _was_read_on_replica(bundle.statements[0]):

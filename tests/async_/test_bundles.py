@@ -293,6 +293,32 @@ async def test_only_map_knows_that_texts_are_equal(file: Path, bundles: list[int
         assert not bundles
 
 
+async def test_what_a_fan_out_has_found_out_serves_the_next(
+    file: Path, bundles: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundling, "_SIZES", (1, 4, 16))
+    # Whatever the machine does meanwhile, each size is found better than the one before.
+    monkeypatch.setattr(bundling, "_WORTH_IT", 0.0)
+    monkeypatch.setattr(bundling, "_HUNGRY", -1.0)
+    monkeypatch.setattr(bundling, "_LONGEST", 60.0)
+    replica = pgmd.Replica(file=file, max_size=2)
+    sql = "SELECT s FROM t WHERE n = %s"
+    async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
+        sets = [[n % 200 + 1] for n in range(1000)]
+        texts = [r.fetchone() async for r in s.map(sql, sets, concurrency=1)]
+        assert texts == [(f"text {n}",) for (n,) in sets]
+        assert list(dict.fromkeys(bundles[:-1])) == [4, 16]
+        bundles.clear()
+        # Whose text is made for each has nothing to be known by.
+        results = s.map(psycopg.sql.SQL(sql), sets, concurrency=1)
+        assert [r.fetchone() async for r in results] == texts
+        assert list(dict.fromkeys(bundles[:-1])) == [4, 16]
+        bundles.clear()
+        results = s.map(sql, sets[:32], concurrency=1)
+        assert [r.fetchone() async for r in results] == texts[:32]
+        assert bundles == [16, 16]
+
+
 async def test_a_bundle_names_its_database(file: Path, bundles: list[int]) -> None:
     databases = {"a": pgmd.Database(replicas=[pgmd.Replica(file=file, max_size=2)])}
     async with pgmd.AsyncEngine(databases=databases) as engine, engine.session(database="a") as s:

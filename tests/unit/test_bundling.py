@@ -20,7 +20,7 @@ def sizes(
 ) -> list[int]:
     """The size before each of so many bundles, when one of n statements takes `seconds_for(n)`
     and of the time the consumer waits for a part."""
-    bundling, moment, found = Bundling(workers), 0.0, []
+    bundling, moment, found = Bundling(workers, {}, ""), 0.0, []
     for _ in range(steps):
         size = bundling.size
         found.append(size)
@@ -67,15 +67,26 @@ def test_what_is_done_but_once_does_not_count() -> None:
     assert found[-1] == 1
 
 
-def test_the_size_can_be_fixed() -> None:
-    bundling = Bundling(4, fixed=1)
-    for turn in range(100):
-        bundling.note(1, 0.001, moment=0.001 * turn, waited=0.001 * turn)
-    assert bundling.size == 1
+def test_what_was_found_out_is_known_from_then_on() -> None:
+    known: dict[str, int] = {"other": 4}
+    first, moment = Bundling(4, known, "q"), 0.0
+    for _ in range(100):
+        moment += 0.001
+        first.note(first.size, 0.001, moment=moment, waited=moment)
+    assert known == {"other": 4, "q": 16}
+    second = Bundling(4, known, "q")
+    assert second.size == 16
+    assert second.is_settled
+    # Until it is no longer so.
+    for _ in range(5):
+        second.note(16, 2.5, moment=moment, waited=moment)
+    assert second.size == 1
+    assert known == {"other": 4}
 
 
 def test_a_few_refusals_end_nothing_and_many_do() -> None:
-    bundling, moment = Bundling(4), 0.0
+    known: dict[str, int] = {}
+    bundling, moment = Bundling(4, known, "q"), 0.0
     for _ in range(100):
         moment += 0.001
         bundling.note(bundling.size, 0.001, moment=moment, waited=moment)
@@ -85,9 +96,11 @@ def test_a_few_refusals_end_nothing_and_many_do() -> None:
             bundling.refuse()
         bundling.note(16, 0.001, moment=moment, waited=moment)
     assert bundling.size == 16
+    assert known == {"q": 16}
     for _ in range(6):
         bundling.refuse()
     assert bundling.size == 1
+    assert not known
     bundling.note(1, 0.001, moment=moment, waited=moment)
     assert bundling.is_settled
 
@@ -101,7 +114,7 @@ def test_a_few_refusals_end_nothing_and_many_do() -> None:
 def test_it_moves_by_one_step_and_not_once_it_is_settled(
     workers: int, notes: list[tuple[int, float, bool]]
 ) -> None:
-    bundling, moment = Bundling(workers), 0.0
+    bundling, moment = Bundling(workers, {}, ""), 0.0
     for size, seconds, is_refused in notes:
         before, was_settled = bundling.size, bundling.is_settled
         if is_refused:
@@ -110,7 +123,7 @@ def test_it_moves_by_one_step_and_not_once_it_is_settled(
         else:
             moment += seconds
             bundling.note(size, seconds, moment=moment, waited=moment)
-            assert abs((1, 4, 16).index(bundling.size) - (1, 4, 16).index(before)) <= 1
+            assert bundling.size in (before, before * 4, before // 4, 1)
             assert not was_settled or bundling.size == before
 
 
