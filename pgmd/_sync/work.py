@@ -47,6 +47,11 @@ class _Statement:
     result: Result[Any] | None = None
     error: Exception | None = None
 
+    @property
+    def has_run(self) -> bool:
+        """Whether it has, well or not; of a bundle that was halted, some have not."""
+        return self.result is not None or self.error is not None
+
 
 @dataclass(slots=True, eq=False)
 class _Bundle:
@@ -116,28 +121,33 @@ class Work:
 
     def _feed(self) -> None:
         """Hand statements out, as far as there is room; a slow source stops at a result."""
-        self._fill()
+        if self._source is None or self._halted:
+            return
+        is_at_end = self._read(self._source)
         self._hand_out()
-        if self._source is None:
+        if is_at_end:
+            self._source = None
             self._dismiss()
 
-    def _fill(self) -> None:
+    def _read(self, source: Iterator[Pair]) -> bool:
+        """Whether the source is at its end."""
         waited = 0.0
-        size = self._size
-        room = 2 * self._options.concurrency * size
-        while self._source is not None and not self._halted:
-            # Only where there is room for as many as are worth a query.
-            if self._bundle is None and len(self._open) + size > room:
-                return
+        while self._has_room() and not self._halted:
             began = now()
-            pair = next(self._source, None)
+            pair = next(source, None)
             waited += now() - began
             if pair is None:
-                self._source = None
-                return
+                return True
             self._admit(*pair)
             if waited > _SLOW_SOURCE and self._has_result():
-                return
+                break
+        return False
+
+    def _has_room(self) -> bool:
+        """Whether there is room for as many as are worth a query, or for more of one."""
+        size = self._size
+        window = 2 * self._options.concurrency * size
+        return self._bundle is not None or len(self._open) + size <= window
 
     def _has_result(self) -> bool:
         while not self._done.empty():
@@ -200,6 +210,8 @@ class Work:
             return
         self._learn(news)
         for statement in news.statements:
+            if not statement.has_run:
+                continue
             for ended in (statement, *statement.twins):
                 self._end(ended)
             if statement.error is not None and self._options.errors == "raise":
@@ -273,10 +285,10 @@ class Work:
         return len(statements) == 1
 
     def _execute_together(self, lane: Lane, statements: list[_Statement]) -> bool:
-        fork = lane.at(statements[0].session)
-        for statement in statements:
-            statement.fork = fork
         try:
+            fork = lane.at(statements[0].session)
+            for statement in statements:
+                statement.fork = fork
             results = fork.run_together([statement.query for statement in statements])
         except Exception:  # noqa: BLE001 - whoever is to blame will fail by itself
             lane.spoiled = True

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 import pgmd
 from pgmd import Reason, Route, bundling
 from pgmd.clock import now
+from pgmd.runtime import threads as runtime
 
 from ..fixtures.stands import Stand
 from .helpers import engine_on, until
@@ -355,3 +357,22 @@ def test_a_bundle_is_stopped_with_its_fan_out(file: Path, bundles: list[int]) ->
             s.map(sql, [long] * 16, timeout=0.1).gather()
         until(lambda: at_rest(engine))
         assert (s.execute(sql, quick)).fetchone() == (1,)
+
+
+def test_what_a_halted_bundle_did_not_run_is_no_result(file: Path, bundles: list[int]) -> None:
+    long = 30_000
+    sql = "SELECT count(*) FROM range(%s::BIGINT * %s * %s) AS r(n) WHERE n %% 7 = %s::INT"
+
+    def source() -> Iterator[list[Any]]:
+        # As one query it fails at once; the second then runs until all are stopped.
+        yield [2, 2, 2, "x"]
+        yield from [[long, long, long, "1"]] * 15
+        until(lambda: all(thread.name != "pgmd-job" for thread in threading.enumerate()))
+        yield [2, 2, 2, "1"]
+
+    with pgmd.Engine(replicas=[pgmd.Replica(file=file)]) as engine, engine.session() as s:
+        s.execute(sql, [2, 2, 2, "1"])
+        with pytest.raises(pgmd.StatementTimeout):
+            s.map(sql, source(), concurrency=1, timeout=0.5, errors="collect").gather()
+        assert not bundles
+        assert at_rest(engine)
