@@ -8,7 +8,8 @@ read one file of TPC-H's tables, with the same DuckDB settings. Rounds are inter
 A B C A B C ..., and each figure is the median over rounds. Pools are filled before.
 
 Under latency every read waits 20 ms in the thread that runs it, before DuckDB begins, as it would
-for a server far away: what `duckdb.connect()` returns is wrapped, for all peers alike.
+for a server far away: what `duckdb.connect()` returns is wrapped, for all peers alike. pgmd sends
+several small reads as one query, which then waits once; it finds out during each run how many.
 
 Then the peak of a process's memory while `map()` reads many parameter sets, and with --plot the
 throughput by concurrency, in fanout.svg beside this file.

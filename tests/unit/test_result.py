@@ -47,6 +47,17 @@ def result(rows: Any, columns: Any, **options: Any) -> Result[Any]:
     )
 
 
+@pytest.mark.parametrize("column", ["range", "[{'a': range}]"])
+def test_other_threads_need_not_wait_for_all_rows(
+    connection: duckdb.DuckDBPyConnection, column: str
+) -> None:
+    res = result_of(connection, f"SELECT {column} FROM range(150_000)")
+    parts = list(map(len, res.lists()))
+    # A batch of Arrow has more, so that there are few of them.
+    assert (max(parts), sum(parts)) == (10_000, 150_000)
+    assert len(list(res.batches())) == 2
+
+
 def test_each_row_is_fetched_once_whatever_the_batches(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
