@@ -25,7 +25,7 @@ from psycopg.rows import args_row, class_row, dict_row
 import pgmd
 import pgmd.shape
 from pgmd.local import server
-from pgmd.parity import arrow
+from pgmd.parity import Inexact, arrow
 from pgmd.parity.types import TWINS
 from pgmd.testing.servers import Server
 
@@ -82,6 +82,15 @@ def some_at_a_time(s: Any, query: str, route: Any) -> Any:
 def streamed(s: Any, query: str, route: Any) -> Any:
     with s.stream(query, route=route) as rows:
         return [tuple(c) for c in rows.description], list(rows)
+
+
+def told(s: Any, query: str, route: Any) -> Any:
+    return told_of(s.execute(query, route=route))
+
+
+def told_of(result: Any) -> Any:
+    shown = [tuple(c) for c in result.description], result.rowcount, result.statusmessage
+    return result.fetchall(), shown
 
 
 def objects(s: Any, query: str, route: Any) -> Any:
@@ -149,6 +158,10 @@ ROWS_OF: dict[str, Callable[[Any], list[tuple[Any, ...]]]] = {
 NESTED = (*MOMENTS, "fetchone", "dict_row", "df")
 
 
+# Parts of the names of what is read by itself: as Arrow, or because of some values.
+ALONE = {"nested", "edges"}
+
+
 class Refused:
     """A refusal, equal to another one of its class."""
 
@@ -184,8 +197,10 @@ MOST_SHOWN = 20
 class Routes:
     """One engine's session, of which both routes are asked."""
 
-    def __init__(self, session: pgmd.Session, dsn: str) -> None:
+    def __init__(self, session: pgmd.Session, dsn: str, *, reads_live: bool) -> None:
         self.session = session
+        # From PostgreSQL, through DuckDB.
+        self.reads_live = reads_live
         self.dsn = dsn
         self._numbers = itertools.count()
 
@@ -204,7 +219,23 @@ class Routes:
                 rows = fetched(self.session, self._fresh(case.query), "endpoint")
                 given = ROWS_OF[name](theirs)
                 found += [f"{name}, not fetchall: {text}" for text in differences(given, rows)]
+        if case.is_routed and not case.refused and "fetchall" in case.ways:
+            found += [f"together: {text}" for text in self._together(case)]
         assert not found, "\n".join([case.query, *found[:MOST_SHOWN], f"{len(found)} in all"])
+
+    def _together(self, case: Case) -> Iterator[str]:
+        """Compare what several get as one query, where that is possible."""
+        query = self._fresh(case.query)
+        read = partial(outcome, told, self.session, query)
+        theirs, ours = read("endpoint"), [read("replica"), read("replica")]
+        together = None
+        # What DuckDB's rows do not tell exactly, each asks for as Arrow.
+        with suppress(Inexact):
+            together = self.session.run_together([pgmd.Query(query)] * 3)
+        if together is None and not self.reads_live and not ALONE & set(case.name.split("-")):
+            yield "they did not run as one query"
+        for each in [*ours, *map(told_of, together or ())]:
+            yield from differences(each, theirs)
 
     def _compare(self, case: Case, read: Read, theirs: Any) -> Iterator[str]:
         for ours in (self._as_arrow(read, case), self._as_rows(read, case)):
@@ -391,7 +422,7 @@ def _local_in(zone: str, folder: Path) -> Iterator[Routes]:
             stand = stack.enter_context(local_stand(folder))
         engine = stack.enter_context(pgmd.Engine(stand.endpoint(), stand.replicas(1)))
         assert engine.zone == zone
-        yield Routes(stack.enter_context(engine.session()), stand.dsn)
+        yield Routes(stack.enter_context(engine.session()), stand.dsn, reads_live=False)
 
 
 def test_every_type_is_in_the_corpus() -> None:
@@ -494,7 +525,7 @@ def postgres(server: Server) -> Iterator[Routes]:
                     plain.execute(statement.encode())
         engine = pgmd.Engine(pgmd.Endpoint(dsn), [pgmd.Replica(postgres=dsn)])
         with engine, engine.session() as session:
-            yield Routes(session, dsn)
+            yield Routes(session, dsn, reads_live=True)
 
 
 def _filling(table: str, entry: dict[str, Any]) -> Iterator[str]:
