@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -31,9 +34,14 @@ from .engine import AsyncEngine
 from .replicas import interrupt
 
 if TYPE_CHECKING:
+    from ..duck import Run
+    from ..members import Member
+    from ..pooling import Slot
+    from .runner import AsyncRunner
     from .session import AsyncSession
 
 Query = Any
+_INTERRUPT_EVERY = 0.05
 _IDLE = pq.TransactionStatus.IDLE
 PLAIN = Profile("postgres", "", "")
 
@@ -118,11 +126,13 @@ class AsyncRouting:
 
     def cancel(self) -> bool:
         """Stop what runs on a replica; False if nothing does."""
-        running = self._session._runner.running if self._session is not None else None
-        if running is None:
+        runner = self._session._runner if self._session is not None else None
+        running = runner.running if runner is not None else None
+        if runner is None or running is None:
             return False
         if isinstance(running, tuple):
-            interrupt(*running)
+            stop = partial(_interrupt, runner, running)
+            threading.Thread(target=stop, name="pgmd-stop", daemon=True).start()
         else:
             running.cancel()
         return True
@@ -434,3 +444,10 @@ def _sees_one_moment(connection: Any) -> bool:
 
 
 _COMMITTED = (psycopg.IsolationLevel.READ_COMMITTED, psycopg.IsolationLevel.READ_UNCOMMITTED)
+
+
+def _interrupt(runner: AsyncRunner, running: tuple[Slot[Member], Run]) -> None:
+    """Until it has stopped: DuckDB forgets an interrupt that comes before the query has begun."""
+    while runner.running is running:
+        interrupt(*running)
+        time.sleep(_INTERRUPT_EVERY)

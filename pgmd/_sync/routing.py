@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -32,9 +35,14 @@ from .engine import Engine
 from .replicas import interrupt
 
 if TYPE_CHECKING:
+    from ..duck import Run
+    from ..members import Member
+    from ..pooling import Slot
+    from .runner import Runner
     from .session import Session
 
 Query = Any
+_INTERRUPT_EVERY = 0.05
 _IDLE = pq.TransactionStatus.IDLE
 PLAIN = Profile("postgres", "", "")
 
@@ -119,11 +127,13 @@ class Routing:
 
     def cancel(self) -> bool:
         """Stop what runs on a replica; False if nothing does."""
-        running = self._session._runner.running if self._session is not None else None
-        if running is None:
+        runner = self._session._runner if self._session is not None else None
+        running = runner.running if runner is not None else None
+        if runner is None or running is None:
             return False
         if isinstance(running, tuple):
-            interrupt(*running)
+            stop = partial(_interrupt, runner, running)
+            threading.Thread(target=stop, name="pgmd-stop", daemon=True).start()
         else:
             running.cancel()
         return True
@@ -435,3 +445,10 @@ def _sees_one_moment(connection: Any) -> bool:
 
 
 _COMMITTED = (psycopg.IsolationLevel.READ_COMMITTED, psycopg.IsolationLevel.READ_UNCOMMITTED)
+
+
+def _interrupt(runner: Runner, running: tuple[Slot[Member], Run]) -> None:
+    """Until it has stopped: DuckDB forgets an interrupt that comes before the query has begun."""
+    while runner.running is running:
+        interrupt(*running)
+        time.sleep(_INTERRUPT_EVERY)

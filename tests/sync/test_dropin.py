@@ -15,7 +15,7 @@ from psycopg.rows import class_row, dict_row, namedtuple_row, scalar_row
 from psycopg.types.numeric import FloatLoader
 
 import pgmd
-from pgmd import Reason, Route, psycopg, psycopg_pool
+from pgmd import Reason, Route, duck, psycopg, psycopg_pool
 from pgmd.runtime import threads as runtime
 
 from ..fixtures.stands import Stand
@@ -590,6 +590,32 @@ def test_cancel_stops_a_read_on_a_replica(stand: Stand) -> None:
         jobs.close()
         assert (connection.execute("SELECT max(i) FROM t")).fetchone() == (5,)
         assert engine.stats()["replicas"]["pool_available"] == engine.replicas.stats()["pool_size"]
+
+
+def test_a_cancel_that_duckdb_forgets_is_repeated(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One that comes before the query has begun is without effect.
+    given = duck.Cursor.interrupt
+    forgotten: list[Any] = []
+
+    def forget_the_first(self: Any, run: Any) -> None:
+        if forgotten:
+            given(self, run)
+        forgotten.append(run)
+
+    monkeypatch.setattr(duck.Cursor, "interrupt", forget_the_first)
+    query = f"SELECT count(*) FROM {', '.join(f't t{n}' for n in range(20))}"
+    with ready(stand) as engine, connected(stand, engine) as connection:
+        jobs: Any = runtime.Jobs(1)
+        job = jobs.start(lambda: connection.execute(query), lambda: None)
+        runner = connection.pgmd._session._runner
+        until(lambda: runner.running is not None and runner.running[0].cursor is not None)
+        connection.cancel_safe()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            jobs.result(job)
+        jobs.close()
+        assert len(forgotten) > 1
 
 
 def test_an_engine_serves_its_own_server_only(stand: Stand) -> None:
