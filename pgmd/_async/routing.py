@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -31,17 +30,11 @@ from ..routing.decision import Decision, Reason, Route
 from ..sql import Fact, Statement, analyse
 from .endpoint import check_sendable
 from .engine import AsyncEngine
-from .replicas import interrupt
 
 if TYPE_CHECKING:
-    from ..duck import Run
-    from ..members import Member
-    from ..pooling import Slot
-    from .runner import AsyncRunner
     from .session import AsyncSession
 
 Query = Any
-_INTERRUPT_EVERY = 0.05
 _IDLE = pq.TransactionStatus.IDLE
 PLAIN = Profile("postgres", "", "")
 
@@ -131,7 +124,7 @@ class AsyncRouting:
         if runner is None or running is None:
             return False
         if isinstance(running, tuple):
-            stop = partial(_interrupt, runner, running)
+            stop = partial(runner.interrupt, running)
             threading.Thread(target=stop, name="pgmd-stop", daemon=True).start()
         else:
             running.cancel()
@@ -444,10 +437,3 @@ def _sees_one_moment(connection: Any) -> bool:
 
 
 _COMMITTED = (psycopg.IsolationLevel.READ_COMMITTED, psycopg.IsolationLevel.READ_UNCOMMITTED)
-
-
-def _interrupt(runner: AsyncRunner, running: tuple[Slot[Member], Run]) -> None:
-    """Until it has stopped: DuckDB forgets an interrupt that comes before the query has begun."""
-    while runner.running is running:
-        interrupt(*running)
-        time.sleep(_INTERRUPT_EVERY)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,17 +31,11 @@ from ..routing.decision import Decision, Reason, Route
 from ..sql import Fact, Statement, analyse
 from .endpoint import check_sendable
 from .engine import Engine
-from .replicas import interrupt
 
 if TYPE_CHECKING:
-    from ..duck import Run
-    from ..members import Member
-    from ..pooling import Slot
-    from .runner import Runner
     from .session import Session
 
 Query = Any
-_INTERRUPT_EVERY = 0.05
 _IDLE = pq.TransactionStatus.IDLE
 PLAIN = Profile("postgres", "", "")
 
@@ -132,7 +125,7 @@ class Routing:
         if runner is None or running is None:
             return False
         if isinstance(running, tuple):
-            stop = partial(_interrupt, runner, running)
+            stop = partial(runner.interrupt, running)
             threading.Thread(target=stop, name="pgmd-stop", daemon=True).start()
         else:
             running.cancel()
@@ -445,10 +438,3 @@ def _sees_one_moment(connection: Any) -> bool:
 
 
 _COMMITTED = (psycopg.IsolationLevel.READ_COMMITTED, psycopg.IsolationLevel.READ_UNCOMMITTED)
-
-
-def _interrupt(runner: Runner, running: tuple[Slot[Member], Run]) -> None:
-    """Until it has stopped: DuckDB forgets an interrupt that comes before the query has begun."""
-    while runner.running is running:
-        interrupt(*running)
-        time.sleep(_INTERRUPT_EVERY)

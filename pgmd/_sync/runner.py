@@ -102,6 +102,15 @@ class Runner:
                     _cancel(running)
             time.sleep(_CANCEL_EVERY)
 
+    def interrupt(self, running: tuple[Slot[Member], Run]) -> None:
+        """Stop what is *running* on a replica, from another thread; return once it has stopped.
+
+        Repeated: DuckDB forgets an interrupt that comes before the query has begun.
+        """
+        while self.running is running:
+            interrupt(*running)
+            time.sleep(_CANCEL_EVERY)
+
     # --------------------------------------------------------------------------- on the endpoint
 
     def on_endpoint(self, request: Request, decision: Decision) -> Result[Any]:

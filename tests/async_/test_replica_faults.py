@@ -282,7 +282,7 @@ async def test_without_replicas_the_endpoint_answers(faulty: Faulty, ill: Ill) -
 
 @pytest.mark.parametrize("ill", [Proxy.hang, Proxy.kill, fail])
 async def test_without_an_endpoint_the_replicas_answer(faulty: Faulty, ill: Ill) -> None:
-    settings = {"timeout": 1.0, "max_size": 1}
+    settings = {"timeout": 3.0, "max_size": 1}
     jobs = runtime.Jobs(1)
     async with faulty.engine(**settings) as engine, readers(engine) as load:
         ill(faulty.near)
