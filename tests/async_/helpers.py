@@ -48,7 +48,7 @@ async def pause() -> None:
         time.sleep(0.001)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
     """Wait until *condition* holds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -46,7 +46,7 @@ def pause() -> None:
     time.sleep(0.001)
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
     """Wait until *condition* holds."""
     end = time.monotonic() + seconds
     while not condition():
