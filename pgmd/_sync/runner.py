@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import psycopg
@@ -96,19 +97,19 @@ class Runner:
     def cancel(self) -> None:
         """Stop what another thread runs, if anything; return once it has been stopped."""
         running = self.running
-        while running is not None and self.running is running:
-            with self._cancelling:
-                if self.running is running:
-                    _cancel(running)
-            time.sleep(_CANCEL_EVERY)
+        if running is not None:
+            self._stop(running, partial(_cancel, running))
 
     def interrupt(self, running: tuple[Slot[Member], Run]) -> None:
-        """Stop what is *running* on a replica, from another thread; return once it has stopped.
+        """Stop what is *running* on a replica, from another thread; return once it has stopped."""
+        self._stop(running, partial(interrupt, *running))
 
-        Repeated: DuckDB forgets an interrupt that comes before the query has begun.
-        """
+    def _stop(self, running: object, stop: Callable[[], None]) -> None:
+        # Repeated: DuckDB forgets an interrupt that comes before the query has begun.
         while self.running is running:
-            interrupt(*running)
+            with self._cancelling:
+                if self.running is running:
+                    stop()
             time.sleep(_CANCEL_EVERY)
 
     # --------------------------------------------------------------------------- on the endpoint

@@ -98,8 +98,7 @@ class Decision:
     no values. `facts` is what the statement does. `staleness` is an upper bound in seconds on how
     old the data may be: 0.0 for the endpoint and for live replicas, None when unknown. `seconds`
     is how long the statement took, or its share of the query that it was a part of, None when
-    nothing was run. `database` is set where an engine
-    has several.
+    nothing was run. `database` is set where an engine has several.
     """
 
     route: Route

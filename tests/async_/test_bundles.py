@@ -96,6 +96,10 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def reading(file: Path) -> pgmd.AsyncEngine:
+    return pgmd.AsyncEngine(replicas=[pgmd.Replica(file=file, max_size=2)])
+
+
 def one_of(number: int, rng: random.Random) -> Any:
     return rng.choice([number, str(number), float(number), Decimal(number), number * 10**9])
 
@@ -134,8 +138,7 @@ NUMBERS = [[n] for n in (1, 2, 199, 40_000, 3_000_000_000, 0, -5, 200)]
 async def test_whatever_they_return(
     file: Path, bundles: list[int], sql: str, sets: list[Any]
 ) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
-    async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
+    async with reading(file) as engine, engine.session() as s:
         await alike(s, sql, sets)
         assert sum(bundles) == len(sets)
 
@@ -143,8 +146,7 @@ async def test_whatever_they_return(
 async def test_parameters_of_several_types(file: Path, bundles: list[int]) -> None:
     rng = random.Random(7)
     sets = [[one_of(rng.randrange(1, 201), rng)] for _ in range(200)]
-    replica = pgmd.Replica(file=file, max_size=2)
-    async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
+    async with reading(file) as engine, engine.session() as s:
         await alike(s, "SELECT n, s FROM t WHERE n = %s", sets)
         # The columns have the same types whatever the parameter is, so they may go together.
         assert sum(bundles) == 200
@@ -155,17 +157,15 @@ async def test_parameters_of_several_types(file: Path, bundles: list[int]) -> No
 
 
 async def test_columns_with_one_name_are_read_one_by_one(file: Path, bundles: list[int]) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
-    async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
+    async with reading(file) as engine, engine.session() as s:
         await alike(s, "SELECT n AS a, square AS a FROM t WHERE n = %s", NUMBERS)
         assert not bundles
 
 
 async def test_only_the_statement_that_fails_fails(file: Path, bundles: list[int]) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
     sql, sets = "SELECT s::INT FROM (SELECT %s AS s)", [[str(n)] for n in range(48)]
     sets[20] = ["x"]
-    async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
+    async with reading(file) as engine, engine.session() as s:
         await s.execute(sql, ["1"])
         results, found = s.map(sql, sets, concurrency=2, errors="collect"), []
         with pytest.raises(pgmd.FanOutError) as caught:
@@ -181,8 +181,7 @@ async def test_only_the_statement_that_fails_fails(file: Path, bundles: list[int
 
 
 async def test_parameters_that_do_not_fit_fail_one_by_one(file: Path, bundles: list[int]) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
-    async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
+    async with reading(file) as engine, engine.session() as s:
         await s.execute("SELECT s FROM t WHERE n = %s", [1])
         sets: list[Any] = [[1], [2, 3], [4], [object()]]
         with pytest.raises(pgmd.FanOutError) as caught:
@@ -209,8 +208,7 @@ async def test_parameters_that_do_not_fit_fail_one_by_one(file: Path, bundles: l
 async def test_what_runs_by_itself(
     file: Path, bundles: list[int], sql: str, options: dict[str, Any]
 ) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
-    async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
+    async with reading(file) as engine, engine.session() as s:
         await s.execute(sql, [1])
         rows = [
             r.fetchall()[0][0] async for r in s.map(sql, [[n] for n in range(1, 33)], **options)
@@ -221,8 +219,7 @@ async def test_what_runs_by_itself(
 
 async def test_a_snapshot_runs_each_by_itself(file: Path, bundles: list[int]) -> None:
     # An error would end the transaction for all of them.
-    replica = pgmd.Replica(file=file, max_size=2)
-    async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
+    async with reading(file) as engine, engine.session() as s:
         async with s.snapshot():
             await alike(s, "SELECT s FROM t WHERE n = %s", NUMBERS)
         assert not bundles
@@ -285,9 +282,8 @@ async def test_a_bundle_sees_what_its_session_has_set(stand: Stand, bundles: lis
 
 
 async def test_only_map_knows_that_texts_are_equal(file: Path, bundles: list[int]) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
     sql = "SELECT s FROM t WHERE n = %s"
-    async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
+    async with reading(file) as engine, engine.session() as s:
         await s.execute(sql, [1])
         queries = [pgmd.Query(sql, [1]), pgmd.Query("SELECT 1"), *[pgmd.Query(sql, [2])] * 20]
         results = [r.fetchone() for r in await s.gather(queries)]
@@ -303,9 +299,8 @@ async def test_what_a_fan_out_has_found_out_serves_the_next(
     monkeypatch.setattr(bundling, "_WORTH_IT", 0.0)
     monkeypatch.setattr(bundling, "_HUNGRY", -1.0)
     monkeypatch.setattr(bundling, "_LONGEST", 60.0)
-    replica = pgmd.Replica(file=file, max_size=2)
     sql = "SELECT s FROM t WHERE n = %s"
-    async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
+    async with reading(file) as engine, engine.session() as s:
         sets = [[n % 200 + 1] for n in range(1000)]
         texts = [r.fetchone() async for r in s.map(sql, sets, concurrency=1)]
         assert texts == [(f"text {n}",) for (n,) in sets]
@@ -345,10 +340,9 @@ async def test_replicas_are_replaced_under_bundles(stand: Stand, bundles: list[i
 
 
 async def test_a_bundle_is_stopped_with_its_fan_out(file: Path, bundles: list[int]) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
     sql = "SELECT count(*) FROM range(%s::BIGINT * %s * %s) AS r(n) WHERE n %% 7 = 1"
     quick, long = [2, 2, 2], [30_000, 30_000, 30_000]
-    async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
+    async with reading(file) as engine, engine.session() as s:
         await s.execute(sql, quick)
         results, taken = s.map(sql, [quick] * 16 + [long] * 32, concurrency=2), 0
         async with results:

@@ -97,6 +97,10 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def reading(file: Path) -> pgmd.Engine:
+    return pgmd.Engine(replicas=[pgmd.Replica(file=file, max_size=2)])
+
+
 def one_of(number: int, rng: random.Random) -> Any:
     return rng.choice([number, str(number), float(number), Decimal(number), number * 10**9])
 
@@ -133,8 +137,7 @@ NUMBERS = [[n] for n in (1, 2, 199, 40_000, 3_000_000_000, 0, -5, 200)]
     ],
 )  # fmt: skip
 def test_whatever_they_return(file: Path, bundles: list[int], sql: str, sets: list[Any]) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
-    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+    with reading(file) as engine, engine.session() as s:
         alike(s, sql, sets)
         assert sum(bundles) == len(sets)
 
@@ -142,8 +145,7 @@ def test_whatever_they_return(file: Path, bundles: list[int], sql: str, sets: li
 def test_parameters_of_several_types(file: Path, bundles: list[int]) -> None:
     rng = random.Random(7)
     sets = [[one_of(rng.randrange(1, 201), rng)] for _ in range(200)]
-    replica = pgmd.Replica(file=file, max_size=2)
-    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+    with reading(file) as engine, engine.session() as s:
         alike(s, "SELECT n, s FROM t WHERE n = %s", sets)
         # The columns have the same types whatever the parameter is, so they may go together.
         assert sum(bundles) == 200
@@ -154,17 +156,15 @@ def test_parameters_of_several_types(file: Path, bundles: list[int]) -> None:
 
 
 def test_columns_with_one_name_are_read_one_by_one(file: Path, bundles: list[int]) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
-    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+    with reading(file) as engine, engine.session() as s:
         alike(s, "SELECT n AS a, square AS a FROM t WHERE n = %s", NUMBERS)
         assert not bundles
 
 
 def test_only_the_statement_that_fails_fails(file: Path, bundles: list[int]) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
     sql, sets = "SELECT s::INT FROM (SELECT %s AS s)", [[str(n)] for n in range(48)]
     sets[20] = ["x"]
-    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+    with reading(file) as engine, engine.session() as s:
         s.execute(sql, ["1"])
         results, found = s.map(sql, sets, concurrency=2, errors="collect"), []
         with pytest.raises(pgmd.FanOutError) as caught:
@@ -180,8 +180,7 @@ def test_only_the_statement_that_fails_fails(file: Path, bundles: list[int]) -> 
 
 
 def test_parameters_that_do_not_fit_fail_one_by_one(file: Path, bundles: list[int]) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
-    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+    with reading(file) as engine, engine.session() as s:
         s.execute("SELECT s FROM t WHERE n = %s", [1])
         sets: list[Any] = [[1], [2, 3], [4], [object()]]
         with pytest.raises(pgmd.FanOutError) as caught:
@@ -208,8 +207,7 @@ def test_parameters_that_do_not_fit_fail_one_by_one(file: Path, bundles: list[in
 def test_what_runs_by_itself(
     file: Path, bundles: list[int], sql: str, options: dict[str, Any]
 ) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
-    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+    with reading(file) as engine, engine.session() as s:
         s.execute(sql, [1])
         rows = [r.fetchall()[0][0] for r in s.map(sql, [[n] for n in range(1, 33)], **options)]
         assert len(rows) == 32
@@ -218,8 +216,7 @@ def test_what_runs_by_itself(
 
 def test_a_snapshot_runs_each_by_itself(file: Path, bundles: list[int]) -> None:
     # An error would end the transaction for all of them.
-    replica = pgmd.Replica(file=file, max_size=2)
-    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+    with reading(file) as engine, engine.session() as s:
         with s.snapshot():
             alike(s, "SELECT s FROM t WHERE n = %s", NUMBERS)
         assert not bundles
@@ -280,9 +277,8 @@ def test_a_bundle_sees_what_its_session_has_set(stand: Stand, bundles: list[int]
 
 
 def test_only_map_knows_that_texts_are_equal(file: Path, bundles: list[int]) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
     sql = "SELECT s FROM t WHERE n = %s"
-    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+    with reading(file) as engine, engine.session() as s:
         s.execute(sql, [1])
         queries = [pgmd.Query(sql, [1]), pgmd.Query("SELECT 1"), *[pgmd.Query(sql, [2])] * 20]
         results = [r.fetchone() for r in s.gather(queries)]
@@ -298,9 +294,8 @@ def test_what_a_fan_out_has_found_out_serves_the_next(
     monkeypatch.setattr(bundling, "_WORTH_IT", 0.0)
     monkeypatch.setattr(bundling, "_HUNGRY", -1.0)
     monkeypatch.setattr(bundling, "_LONGEST", 60.0)
-    replica = pgmd.Replica(file=file, max_size=2)
     sql = "SELECT s FROM t WHERE n = %s"
-    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+    with reading(file) as engine, engine.session() as s:
         sets = [[n % 200 + 1] for n in range(1000)]
         texts = [r.fetchone() for r in s.map(sql, sets, concurrency=1)]
         assert texts == [(f"text {n}",) for (n,) in sets]
@@ -340,10 +335,9 @@ def test_replicas_are_replaced_under_bundles(stand: Stand, bundles: list[int]) -
 
 
 def test_a_bundle_is_stopped_with_its_fan_out(file: Path, bundles: list[int]) -> None:
-    replica = pgmd.Replica(file=file, max_size=2)
     sql = "SELECT count(*) FROM range(%s::BIGINT * %s * %s) AS r(n) WHERE n %% 7 = 1"
     quick, long = [2, 2, 2], [30_000, 30_000, 30_000]
-    with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
+    with reading(file) as engine, engine.session() as s:
         s.execute(sql, quick)
         results, taken = s.map(sql, [quick] * 16 + [long] * 32, concurrency=2), 0
         with results:
