@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import select
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,15 @@ from psycopg_pool import AsyncConnectionPool
 
 from ..clock import now
 from ..config import Endpoint
-from ..errors import NotSupportedError, PoolClosed, PoolFull, PoolTimeout
+from ..errors import NotSupportedError, PoolClosed, PoolTimeout
 from ..forking import disconnect, hold
+from ..pooling import Slot
 from ..profile import PROBE, Dialect, Profile, recognise
 from ..redact import Redactor
 from ..runtime import aio as runtime
 from ..serving import make_local
 from ..sql import Statement
+from .slots import AsyncSlots
 
 if TYPE_CHECKING:
     from ..local import LocalEndpoint
@@ -34,12 +37,16 @@ _log = logging.getLogger("pgmd.pool")
 _CHECK_AFTER = 30.0
 # While somebody waits for a connection, a failed attempt to make one is repeated after so long.
 _AGAIN_AFTER = 0.5
+# How long (seconds) the pool is asked for one then: to be asked is what has it connect.
+_ASKED_FOR = 0.01
 
 
 class AsyncPooled(AsyncConnection[tuple[Any, ...]]):
-    """A connection of the pool; `rested_since` is when it came back."""
+    """A connection of the pool; `rested_since` is when it came back, `place` what its
+    borrower holds where waiting is bounded."""
 
     rested_since: float = 0.0
+    place: Slot[str] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,6 +67,13 @@ class AsyncEndpointPool:
         self._redact = redact
         self._pool: AsyncConnectionPool[AsyncPooled] | None = None
         self._profile: Profile | None = None
+        # psycopg_pool's own bound counts those who have waited in vain until it next has a
+        # connection: after an outage it may refuse everybody, and so never connect again.
+        self._places = _places(settings) if settings.max_waiting else None
+        self._changing = runtime.Guard()
+        self._callers = 0
+        self._is_insisting = False
+        self._insisting: runtime.Background | None = None
 
     @property
     def profile(self) -> Profile:
@@ -81,12 +95,11 @@ class AsyncEndpointPool:
             min_size=settings.min_size,
             max_size=settings.max_size,
             timeout=settings.timeout,
-            max_waiting=settings.max_waiting,
             max_lifetime=settings.max_lifetime,
             max_idle=settings.max_idle,
             # Its further attempts would come ever more seldom, and long after the server is back.
             reconnect_timeout=0.0,
-            reconnect_failed=self._insist,
+            reconnect_failed=self._gave_up,
             configure=self._configure,
             check=_check,
             open=False,
@@ -102,41 +115,78 @@ class AsyncEndpointPool:
         await self._local.__aenter__()
         self._settings = settings.served_at(self._local.dsn)
 
-    async def lend(self, timeout: float | None = None) -> AsyncPooled:
-        """Borrow a connection; wait up to *timeout* seconds.
+    async def lend(self) -> AsyncPooled:
+        """Borrow a connection.
 
         Raises PoolTimeout, PoolFull or PoolClosed: in all cases nothing was sent.
         """
+        until = now() + self._settings.timeout
+        if self._places is None:
+            return await self._connected(until)
+        place = await self._places.lend(lambda _: True)
+        try:
+            connection = await self._connected(until)
+        except BaseException:
+            self._places.give_back(place)
+            raise
+        connection.place = place
+        return connection
+
+    async def _connected(self, until: float) -> AsyncPooled:
         if self._pool is None:
             raise PoolClosed("the engine is closed")
+        self._count(1)
         try:
-            return await self._pool.getconn(timeout)
+            return await self._pool.getconn(until - now())
         except psycopg_pool.PoolTimeout:
-            raise PoolTimeout(self._timed_out(timeout)) from None
-        except psycopg_pool.TooManyRequests as error:
-            raise PoolFull(f"{error}; raise max_waiting or max_size") from None
+            raise PoolTimeout(self._timed_out()) from None
         except psycopg_pool.PoolClosed:
             raise PoolClosed("the engine is closed") from None
+        finally:
+            self._count(-1)
 
-    async def _insist(self, pool: AsyncConnectionPool[AsyncPooled]) -> None:
-        """The pool could not connect, and has given up."""
-        await runtime.Gate().wait(_AGAIN_AFTER)
-        if not pool.get_stats().get("requests_waiting"):
-            return  # the next who asks has it try again
-        with contextlib.suppress(psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed):
-            # It is asking that has the pool connect.
-            await pool.putconn(await pool.getconn(timeout=0.001))
+    def _count(self, change: int) -> None:
+        with self._changing:
+            self._callers += change
+
+    def _gave_up(self, pool: AsyncConnectionPool[AsyncPooled]) -> None:
+        """The pool could not connect, and does not try again by itself."""
+        with self._changing:
+            if not self._is_insisting:
+                self._is_insisting = True
+                # Beside the pool's own few workers: they are to connect meanwhile.
+                work = partial(self._insist, pool)
+                self._insisting = runtime.Background(work, "pgmd-reconnect")
+
+    async def _insist(
+        self, pool: AsyncConnectionPool[AsyncPooled], background: runtime.Background
+    ) -> None:
+        """Have the pool try again as long as somebody waits."""
+        while True:
+            await background.pause(_AGAIN_AFTER)
+            with self._changing:
+                # Who comes later has the pool try; when that fails, this begins anew.
+                self._is_insisting = self._callers > 0
+                if not self._is_insisting:
+                    return
+            with contextlib.suppress(psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed):
+                await pool.putconn(await pool.getconn(_ASKED_FOR))
 
     async def give_back(self, connection: AsyncPooled, *, discard: bool = False) -> None:
         """Take a connection back. One that is in use or in a transaction is replaced; one whose
         session state must not go on to others, to *discard*, is reset or replaced."""
         assert self._pool is not None
         connection.rested_since = now()
+        place, connection.place = connection.place, None
         try:
             if discard:
                 await self._reset(connection)
         finally:
-            await self._put_back(connection)
+            try:
+                await self._put_back(connection)
+            finally:
+                if self._places is not None and place is not None:
+                    self._places.give_back(place)
 
     async def _reset(self, connection: AsyncPooled) -> None:
         if not self.profile.can_reset:
@@ -160,15 +210,26 @@ class AsyncEndpointPool:
             self._pool.putconn(connection)  # type: ignore[unused-ignore,unused-coroutine]  # no await in threads
 
     async def close(self) -> None:
+        if self._places is not None:
+            self._places.close()
         if self._pool is not None:
             await self._pool.close()
+        if self._insisting is not None:
+            await self._insisting.close()
         local, self._local = self._local, None
         if local is not None:
             await local.__aexit__(None, None, None)
 
     def stats(self) -> dict[str, int]:
         """psycopg_pool's own counters."""
-        return dict(self._pool.get_stats()) if self._pool is not None else {}
+        if self._pool is None:
+            return {}
+        stats = dict(self._pool.get_stats())
+        # The pool counts those who have given up, too, until it next has a connection.
+        stats["requests_waiting"] = min(stats["requests_waiting"], self._callers)
+        if self._places is not None:
+            stats["requests_waiting"] += self._places.stats()["requests_waiting"]
+        return stats
 
     async def _probe(self) -> Profile:
         try:
@@ -200,17 +261,29 @@ class AsyncEndpointPool:
             send_texts(connection)
         connection.rested_since = now()
 
-    def _timed_out(self, timeout: float | None) -> str:
+    def _timed_out(self) -> str:
         stats = self.stats()
-        lent = stats.get("pool_size", 0) - stats.get("pool_available", 0)
-        seconds = self._settings.timeout if timeout is None else timeout
+        lent = stats["pool_size"] - stats["pool_available"]
         return (
-            f"no connection to the endpoint within {seconds:.1f} s ({lent} lent, "
-            f"{stats.get('requests_waiting', 0)} waiting); raise max_size or timeout"
+            f"no connection to the endpoint within {self._settings.timeout:.1f} s ({lent} lent, "
+            f"{stats['requests_waiting']} waiting); raise max_size or timeout"
         )
 
     def __repr__(self) -> str:
         return f"<EndpointPool {self._settings!r}>"
+
+
+def _places(settings: Endpoint) -> AsyncSlots[str]:
+    """As many as there may be connections."""
+    places: AsyncSlots[str] = AsyncSlots(
+        lambda _: None,
+        timeout=settings.timeout,
+        max_waiting=settings.max_waiting,
+        what="connection to the endpoint",
+        advice="raise max_size",
+    )
+    places.add("endpoint", settings.max_size)
+    return places
 
 
 def send_texts(connection: AsyncPooled) -> None:

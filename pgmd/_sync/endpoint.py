@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import select
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,15 @@ from psycopg_pool import ConnectionPool
 
 from ..clock import now
 from ..config import Endpoint
-from ..errors import NotSupportedError, PoolClosed, PoolFull, PoolTimeout
+from ..errors import NotSupportedError, PoolClosed, PoolTimeout
 from ..forking import disconnect, hold
+from ..pooling import Slot
 from ..profile import PROBE, Dialect, Profile, recognise
 from ..redact import Redactor
 from ..runtime import threads as runtime
 from ..serving import make_local
 from ..sql import Statement
+from .slots import Slots
 
 if TYPE_CHECKING:
     from ..local import LocalEndpoint
@@ -35,12 +38,16 @@ _log = logging.getLogger("pgmd.pool")
 _CHECK_AFTER = 30.0
 # While somebody waits for a connection, a failed attempt to make one is repeated after so long.
 _AGAIN_AFTER = 0.5
+# How long (seconds) the pool is asked for one then: to be asked is what has it connect.
+_ASKED_FOR = 0.01
 
 
 class Pooled(Connection[tuple[Any, ...]]):
-    """A connection of the pool; `rested_since` is when it came back."""
+    """A connection of the pool; `rested_since` is when it came back, `place` what its
+    borrower holds where waiting is bounded."""
 
     rested_since: float = 0.0
+    place: Slot[str] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,6 +68,13 @@ class EndpointPool:
         self._redact = redact
         self._pool: ConnectionPool[Pooled] | None = None
         self._profile: Profile | None = None
+        # psycopg_pool's own bound counts those who have waited in vain until it next has a
+        # connection: after an outage it may refuse everybody, and so never connect again.
+        self._places = _places(settings) if settings.max_waiting else None
+        self._changing = runtime.Guard()
+        self._callers = 0
+        self._is_insisting = False
+        self._insisting: runtime.Background | None = None
 
     @property
     def profile(self) -> Profile:
@@ -82,12 +96,11 @@ class EndpointPool:
             min_size=settings.min_size,
             max_size=settings.max_size,
             timeout=settings.timeout,
-            max_waiting=settings.max_waiting,
             max_lifetime=settings.max_lifetime,
             max_idle=settings.max_idle,
             # Its further attempts would come ever more seldom, and long after the server is back.
             reconnect_timeout=0.0,
-            reconnect_failed=self._insist,
+            reconnect_failed=self._gave_up,
             configure=self._configure,
             check=_check,
             open=False,
@@ -103,41 +116,76 @@ class EndpointPool:
         self._local.__enter__()
         self._settings = settings.served_at(self._local.dsn)
 
-    def lend(self, timeout: float | None = None) -> Pooled:
-        """Borrow a connection; wait up to *timeout* seconds.
+    def lend(self) -> Pooled:
+        """Borrow a connection.
 
         Raises PoolTimeout, PoolFull or PoolClosed: in all cases nothing was sent.
         """
+        until = now() + self._settings.timeout
+        if self._places is None:
+            return self._connected(until)
+        place = self._places.lend(lambda _: True)
+        try:
+            connection = self._connected(until)
+        except BaseException:
+            self._places.give_back(place)
+            raise
+        connection.place = place
+        return connection
+
+    def _connected(self, until: float) -> Pooled:
         if self._pool is None:
             raise PoolClosed("the engine is closed")
+        self._count(1)
         try:
-            return self._pool.getconn(timeout)
+            return self._pool.getconn(until - now())
         except psycopg_pool.PoolTimeout:
-            raise PoolTimeout(self._timed_out(timeout)) from None
-        except psycopg_pool.TooManyRequests as error:
-            raise PoolFull(f"{error}; raise max_waiting or max_size") from None
+            raise PoolTimeout(self._timed_out()) from None
         except psycopg_pool.PoolClosed:
             raise PoolClosed("the engine is closed") from None
+        finally:
+            self._count(-1)
 
-    def _insist(self, pool: ConnectionPool[Pooled]) -> None:
-        """The pool could not connect, and has given up."""
-        runtime.Gate().wait(_AGAIN_AFTER)
-        if not pool.get_stats().get("requests_waiting"):
-            return  # the next who asks has it try again
-        with contextlib.suppress(psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed):
-            # It is asking that has the pool connect.
-            pool.putconn(pool.getconn(timeout=0.001))
+    def _count(self, change: int) -> None:
+        with self._changing:
+            self._callers += change
+
+    def _gave_up(self, pool: ConnectionPool[Pooled]) -> None:
+        """The pool could not connect, and does not try again by itself."""
+        with self._changing:
+            if not self._is_insisting:
+                self._is_insisting = True
+                # Beside the pool's own few workers: they are to connect meanwhile.
+                work = partial(self._insist, pool)
+                self._insisting = runtime.Background(work, "pgmd-reconnect")
+
+    def _insist(self, pool: ConnectionPool[Pooled], background: runtime.Background) -> None:
+        """Have the pool try again as long as somebody waits."""
+        while True:
+            background.pause(_AGAIN_AFTER)
+            with self._changing:
+                # Who comes later has the pool try; when that fails, this begins anew.
+                self._is_insisting = self._callers > 0
+                if not self._is_insisting:
+                    return
+            with contextlib.suppress(psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed):
+                pool.putconn(pool.getconn(_ASKED_FOR))
 
     def give_back(self, connection: Pooled, *, discard: bool = False) -> None:
         """Take a connection back. One that is in use or in a transaction is replaced; one whose
         session state must not go on to others, to *discard*, is reset or replaced."""
         assert self._pool is not None
         connection.rested_since = now()
+        place, connection.place = connection.place, None
         try:
             if discard:
                 self._reset(connection)
         finally:
-            self._put_back(connection)
+            try:
+                self._put_back(connection)
+            finally:
+                if self._places is not None and place is not None:
+                    self._places.give_back(place)
 
     def _reset(self, connection: Pooled) -> None:
         if not self.profile.can_reset:
@@ -158,15 +206,26 @@ class EndpointPool:
         self._pool.putconn(connection)  # type: ignore[unused-ignore,unused-coroutine]  # no await in threads
 
     def close(self) -> None:
+        if self._places is not None:
+            self._places.close()
         if self._pool is not None:
             self._pool.close()
+        if self._insisting is not None:
+            self._insisting.close()
         local, self._local = self._local, None
         if local is not None:
             local.__exit__(None, None, None)
 
     def stats(self) -> dict[str, int]:
         """psycopg_pool's own counters."""
-        return dict(self._pool.get_stats()) if self._pool is not None else {}
+        if self._pool is None:
+            return {}
+        stats = dict(self._pool.get_stats())
+        # The pool counts those who have given up, too, until it next has a connection.
+        stats["requests_waiting"] = min(stats["requests_waiting"], self._callers)
+        if self._places is not None:
+            stats["requests_waiting"] += self._places.stats()["requests_waiting"]
+        return stats
 
     def _probe(self) -> Profile:
         try:
@@ -196,17 +255,29 @@ class EndpointPool:
             send_texts(connection)
         connection.rested_since = now()
 
-    def _timed_out(self, timeout: float | None) -> str:
+    def _timed_out(self) -> str:
         stats = self.stats()
-        lent = stats.get("pool_size", 0) - stats.get("pool_available", 0)
-        seconds = self._settings.timeout if timeout is None else timeout
+        lent = stats["pool_size"] - stats["pool_available"]
         return (
-            f"no connection to the endpoint within {seconds:.1f} s ({lent} lent, "
-            f"{stats.get('requests_waiting', 0)} waiting); raise max_size or timeout"
+            f"no connection to the endpoint within {self._settings.timeout:.1f} s ({lent} lent, "
+            f"{stats['requests_waiting']} waiting); raise max_size or timeout"
         )
 
     def __repr__(self) -> str:
         return f"<EndpointPool {self._settings!r}>"
+
+
+def _places(settings: Endpoint) -> Slots[str]:
+    """As many as there may be connections."""
+    places: Slots[str] = Slots(
+        lambda _: None,
+        timeout=settings.timeout,
+        max_waiting=settings.max_waiting,
+        what="connection to the endpoint",
+        advice="raise max_size",
+    )
+    places.add("endpoint", settings.max_size)
+    return places
 
 
 def send_texts(connection: Pooled) -> None:
