@@ -42,8 +42,9 @@ class Endpoint:
     """The Postgres wire server that accepts writes, and the pool of connections to it.
 
     `conninfo` is a libpq URL or keyword string. `min_size`, `max_size` (connections), `timeout`
-    (seconds to wait for one), `max_waiting` (0: no bound), `max_lifetime` and `max_idle` (seconds)
-    mean what they mean in psycopg_pool. `connect_timeout` is in seconds.
+    (seconds to wait for one), `max_waiting` (callers beyond `max_size`; 0: no bound),
+    `max_lifetime` and `max_idle` (seconds) mean what they mean in psycopg_pool. `connect_timeout`
+    is in seconds.
 
     Instead of a conninfo, `file` names a DuckDB file that the engine itself serves while it is
     open, through `pgmd.local.LocalEndpoint` with `file_options`.
