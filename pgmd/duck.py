@@ -26,9 +26,6 @@ from .sql.quoting import literal
 
 # fetchall() holds the GIL throughout; slices let other threads in.
 _SLICE = 10_000
-# For each batch of Arrow the GIL is given away and taken back, which takes long where many threads
-# want it.
-_BATCH = 100_000
 _MOST_STATEMENTS = 1024
 
 Redact = Callable[[str], str]
@@ -67,14 +64,14 @@ class Reading(Protocol):
         ...
 
     @property
-    def as_arrow(self) -> bool:
-        """Whether to fetch what has run as Arrow batches."""
+    def batch(self) -> int:
+        """How many rows the Arrow batches of what has run are to have; 0 to fetch it as rows."""
         ...
 
 
 class _AsItIs:
     query = None
-    as_arrow = False
+    batch = 0
 
     def next(self, description: list[Any]) -> None: ...
 
@@ -148,8 +145,8 @@ class Cursor:
 
         def work() -> Answer:
             description = self._start(text, values, reading, before)
-            if reading.as_arrow:
-                return Answer(description, [], list(_reader(self._connection, _BATCH)))
+            if reading.batch:
+                return Answer(description, [], list(_reader(self._connection, reading.batch)))
             rows = self._connection.fetchmany(_SLICE)
             while len(rows) % _SLICE == 0 and (part := self._connection.fetchmany(_SLICE)):
                 rows += part
@@ -172,7 +169,7 @@ class Cursor:
         that stops early closes the cursor, or its rows stay in memory.
         """
         description = self._guarded(run, lambda: self._start(text, values, reading, before))
-        reader = _reader(self._connection, _SLICE) if reading.as_arrow else None
+        reader = _reader(self._connection, _SLICE) if reading.batch else None
 
         def part() -> Answer:
             if reader is None:

@@ -209,7 +209,7 @@ class Result(Generic[Row]):
         return twin
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The complete result in Arrow, up to a hundred thousand rows at a time.
+        """The complete result in Arrow, some ten thousands of rows at a time.
 
         The schema follows from the columns' PostgreSQL types and is the same on both routes; what
         Arrow has no exact type for, and what has no twin there, is a string. Raises

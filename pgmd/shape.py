@@ -37,6 +37,11 @@ from .sql import Fact, Statement, parenthesised
 _MOST = 4096
 # Rows above which the next answer to the same statement is fetched as Arrow.
 _SMALL = 1000
+# Rows in a batch of Arrow. For each the GIL is given away and taken back, which takes long where
+# many threads want it. For each column DuckDB reserves memory for as many: so much that the system
+# has to give it anew each time takes longer than a small answer does.
+_BATCH = 28_672
+_LARGE_BATCH = 61_440
 # Rows up to which several answers may be fetched at once.
 _TINY = 100
 
@@ -103,6 +108,11 @@ class _Entry:
     def has_at_most(self, rows: int) -> bool:
         """Whether the last answer had at most so many rows."""
         return self.count is not None and self.count <= rows
+
+    def batch(self) -> int:
+        """How many rows a batch of Arrow should have."""
+        is_large = self.count is not None and self.count > _BATCH
+        return _LARGE_BATCH if is_large else _BATCH
 
     def load(self, found: list[tuple[Any, ...]]) -> Loaded:
         """Raises Inexact, psycopg.DataError."""
@@ -234,21 +244,25 @@ class Shapes:
 class Reading:
     """Fetches one answer; see `duck.Reading`."""
 
-    __slots__ = ("_entry", "_ran", "_request", "_shape", "_shapes", "as_arrow", "query")
+    __slots__ = ("_as_arrow", "_entry", "_ran", "_request", "_shape", "_shapes", "query")
 
     def __init__(self, shapes: Shapes, request: Request, shape: Sequence[Column] | None) -> None:
         self._shapes = shapes
         self._request = request
         self._shape = shape
-        self.as_arrow = False
+        self._as_arrow = False
         self._begin(shapes.entry(request))
 
     def _begin(self, entry: _Entry | None) -> None:
         """Set out to run the query by which its answers are fetched, or itself if none is known."""
         self._entry = entry
         if entry is not None:
-            self.as_arrow = entry.prefers_arrow()
-        self.query = self._ran = entry.queries[self.as_arrow] if entry is not None else None
+            self._as_arrow = entry.prefers_arrow()
+        self.query = self._ran = entry.queries[self._as_arrow] if entry is not None else None
+
+    @property
+    def batch(self) -> int:
+        return self._entry.batch() if self._as_arrow and self._entry is not None else 0
 
     def next(self, description: list[Any]) -> str | None:
         entry, ran = self._entry, self._ran
@@ -258,7 +272,7 @@ class Reading:
         if ran is None:
             is_still = entry.described == description
         else:
-            is_still = entry.loader.is_still(entry.described, description, as_arrow=self.as_arrow)
+            is_still = entry.loader.is_still(entry.described, description, as_arrow=self._as_arrow)
         if not is_still:
             self._shapes.forget(self._request)
             if self._shape is not None:
@@ -279,7 +293,7 @@ class Reading:
 
     def wants_arrow(self) -> bool:
         """Whether Arrow could tell what the rows did not, and is now to be used."""
-        if self.as_arrow or self._entry is None or not arrow.is_there():
+        if self._as_arrow or self._entry is None or not arrow.is_there():
             return False
         self._entry.count = None
         self._begin(self._entry)
@@ -289,7 +303,7 @@ class Reading:
 class Together:
     """Fetches the answers to several requests by one query; see `duck.Reading`."""
 
-    as_arrow = False
+    batch = 0
 
     def __init__(self, query: str, entries: Sequence[_Entry]) -> None:
         self.query = query

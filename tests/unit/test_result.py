@@ -55,7 +55,7 @@ def test_other_threads_need_not_wait_for_all_rows(
     parts = list(map(len, res.lists()))
     # A batch of Arrow has more, so that there are few of them.
     assert (max(parts), sum(parts)) == (10_000, 150_000)
-    assert len(list(res.batches())) == 2
+    assert len(list(res.batches())) == 6
 
 
 def test_each_row_is_fetched_once_whatever_the_batches(
@@ -143,6 +143,20 @@ def test_which_way_the_next_answer_is_fetched(connection: duckdb.DuckDBPyConnect
     assert [type(fetch(many)) for _ in range(2)] == [ArrowRows, ArrowRows]
     result(fetch(few), columns).arrow()
     assert type(fetch(few)) is ArrowRows
+
+
+def test_larger_answers_come_in_larger_batches(connection: duckdb.DuckDBPyConnection) -> None:
+    shapes, cursor = Shapes(dt.UTC, alone=True), Cursor(connection, Statements())
+
+    def sizes(query: str) -> list[int]:
+        reading = shapes.reading(Request.read(query, None, None), None)
+        answer = cursor.execute(Run(), query, (), reading)
+        reading.load(answer)
+        return [batch.num_rows for batch in answer.batches or ()]
+
+    query = "SELECT range AS a FROM range(100000)"
+    assert sizes(query) == [28_672, 28_672, 28_672, 13_984]
+    assert sizes(query) == [61_440, 38_560]
 
 
 @pytest.mark.parametrize("reads", [1, 2])
