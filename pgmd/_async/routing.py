@@ -119,9 +119,11 @@ class AsyncRouting:
 
     def cancel(self) -> bool:
         """Stop what runs on a replica; False if nothing does."""
-        runner = self._session._runner if self._session is not None else None
-        running = runner.running if runner is not None else None
-        if runner is None or running is None:
+        if self._session is None:
+            return False
+        runner = self._session._runner
+        running = runner.running
+        if running is None:
             return False
         if isinstance(running, tuple):
             stop = partial(runner.interrupt, running)

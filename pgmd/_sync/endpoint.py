@@ -95,7 +95,6 @@ class EndpointPool:
             connection_class=Pooled,
             min_size=settings.min_size,
             max_size=settings.max_size,
-            timeout=settings.timeout,
             max_lifetime=settings.max_lifetime,
             max_idle=settings.max_idle,
             # Its further attempts would come ever more seldom, and long after the server is back.
