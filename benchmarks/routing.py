@@ -22,8 +22,8 @@ from typing import Any
 import duckdb
 
 from pgmd.knowledge import Knowledge
-from pgmd.profile import Dialect
 from pgmd.routing.router import Site
+from pgmd.servers.profile import Dialect
 from pgmd.sql import statement
 from pgmd.sql.lexer import tokens
 

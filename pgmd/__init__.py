@@ -7,7 +7,7 @@ from ._async.session import AsyncSession
 from ._sync.engine import Engine, connect
 from ._sync.session import Session
 from ._version import __version__
-from .config import Database, Endpoint, Replica
+from .answers.result import Column, Result
 from .errors import (
     ConfigurationError,
     Error,
@@ -24,10 +24,10 @@ from .errors import (
     StatementTimeout,
     UsageError,
 )
-from .query import Query
-from .result import Column, Result
+from .request import Query
 from .routing.decision import Decision, Reason, Route
 from .routing.freshness import Bookmark
+from .settings.config import Database, Endpoint, Replica
 from .sql import Fact
 
 __all__ = [

@@ -30,7 +30,7 @@ import psycopg
 import psycopg_pool
 
 if TYPE_CHECKING:
-    from .result import Result
+    from .answers.result import Result
     from .routing.decision import Decision
 
 _OURS = "pgmd"

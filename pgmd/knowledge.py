@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 
-from .cache import Cache
+from .answers.shape import Shapes
+from .process.cache import Cache
 from .routing.decision import Decision
 from .routing.router import Site, decide
-from .shape import Shapes
 from .sql import Statement, analyse
 
 _MOST = 4096

@@ -10,14 +10,14 @@ from weakref import WeakSet
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
+from ..answers.result import Result
 from ..errors import UsageError
-from ..members import Member
 from ..pooling import Slot
-from ..query import Params, Sql
-from ..result import Result
+from ..replicas.members import Member
+from ..request import Params, Sql
 from ..routing.decision import Route
 from ..runtime import aio as runtime
-from .endpoint import AsyncPooled
+from .sides.endpoint import AsyncPooled
 
 if TYPE_CHECKING:
     from .session import AsyncSession

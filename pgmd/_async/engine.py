@@ -18,31 +18,8 @@ from psycopg import AsyncCursor
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
-from ..cache import Cache
-from ..clock import now
-from ..config import (
-    Consistency,
-    Database,
-    Endpoint,
-    Replica,
-    Settings,
-    check_consistency,
-    named,
-)
-from ..duck import DuckError
-from ..errors import ParityError, UsageError
-from ..knowledge import Knowledge
-from ..members import Member, moves_on
-from ..parity import Inexact, dump, from_endpoint, is_untyped, is_write_refusal
-from ..profile import Dialect, Profile
-from ..query import Params, Request
-from ..redact import Redactor
-from ..result import Column
-from ..routing.decision import Decision, Reason, Route
-from ..routing.freshness import Bookmark, Freshness, WriteLog
-from ..routing.router import Site
-from ..runtime import aio as runtime
-from ..shape import (
+from ..answers.result import Column
+from ..answers.shape import (
     NotBound,
     NotDescribed,
     Reading,
@@ -53,14 +30,37 @@ from ..shape import (
     may_be_nested,
     with_nested,
 )
-from ..sources import publish_statement, published_as
+from ..errors import ParityError, UsageError
+from ..knowledge import Knowledge
+from ..parity import Inexact, dump, from_endpoint, is_untyped, is_write_refusal
+from ..process.cache import Cache
+from ..process.clock import now
+from ..replicas.duck import DuckError
+from ..replicas.members import Member, moves_on
+from ..replicas.plans import publish_statement, published_as
+from ..request import Params, Request
+from ..routing.decision import Decision, Reason, Route
+from ..routing.freshness import Bookmark, Freshness, WriteLog
+from ..routing.router import Site
+from ..runtime import aio as runtime
+from ..servers.profile import Dialect, Profile
+from ..settings.config import (
+    Consistency,
+    Database,
+    Endpoint,
+    Replica,
+    Settings,
+    check_consistency,
+    named,
+)
+from ..settings.redact import Redactor
+from ..settings.urls import from_url
 from ..sql import Statement, analyse
-from ..urls import from_url
-from .across import AsyncAcross
-from .endpoint import AsyncEndpointPool, AsyncPooled, check_sendable
-from .replicas import AsyncReplicaSet
+from .fanout.across import AsyncAcross
+from .replicas.set import AsyncReplicaSet
+from .replicas.slots import AsyncSlots
 from .session import AsyncSession
-from .slots import AsyncSlots
+from .sides.endpoint import AsyncEndpointPool, AsyncPooled, check_sendable
 
 Other = TypeVar("Other")
 

@@ -14,25 +14,9 @@ import psycopg
 from psycopg import AsyncCursor
 from psycopg.rows import tuple_row
 
-from ..clock import now
-from ..config import Consistency
-from ..duck import DuckError, Interrupted, NotOneStatement, Run
-from ..errors import ParityError, RoutingError
-from ..members import Member
-from ..outcome import annotate
-from ..parity import Inexact, from_duckdb
-from ..pooling import Slot
-from ..profile import Dialect
-from ..query import Request
-from ..result import Column, Result
-from ..routing.affinity import rendezvous
-from ..routing.decision import NO_FACTS, Decision, Route
-from ..routing.freshness import Freshness
-from ..routing.ledger import Ledger
-from ..routing.router import down, required, stale
-from ..rows import ListRows
-from ..runtime import aio as runtime
-from ..shape import (
+from ..answers.result import Column, Result
+from ..answers.rows import ListRows
+from ..answers.shape import (
     Done,
     Loaded,
     NotBound,
@@ -42,11 +26,27 @@ from ..shape import (
     uncounted,
     unquoted_json,
 )
+from ..errors import ParityError, RoutingError
+from ..outcome import annotate
+from ..parity import Inexact, from_duckdb
+from ..pooling import Slot
+from ..process.clock import now
+from ..replicas.duck import DuckError, Interrupted, NotOneStatement, Run
+from ..replicas.members import Member
+from ..request import Request
+from ..routing.affinity import rendezvous
+from ..routing.decision import NO_FACTS, Decision, Route
+from ..routing.freshness import Freshness
+from ..routing.ledger import Ledger
+from ..routing.router import down, required, stale
+from ..runtime import aio as runtime
+from ..servers.profile import Dialect
+from ..settings.config import Consistency
 from ..sql import Fact, Statement
 from .blocks import Block
-from .endpoint import AsyncPooled
-from .replicas import interrupt, is_wired, wired
-from .slots import NoneLeft
+from .replicas.set import interrupt, is_wired, wired
+from .replicas.slots import NoneLeft
+from .sides.endpoint import AsyncPooled
 from .stream import STREAMED, AsyncStream, endpoint_parts, replica_parts, taken
 
 if TYPE_CHECKING:

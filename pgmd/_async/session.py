@@ -12,21 +12,21 @@ import psycopg
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
-from ..bundling import Bundling, may_be_bundled
-from ..clock import now
-from ..config import Consistency
+from ..answers.result import Result
 from ..errors import UsageError
+from ..fanout.bundling import Bundling, may_be_bundled
 from ..outcome import annotate
-from ..query import Params, Query, Request, Sql
-from ..result import Result
+from ..process.clock import now
+from ..request import Params, Query, Request, Sql
 from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark
 from ..runtime import aio as runtime
+from ..settings.config import Consistency
 from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTransaction, Block
-from .endpoint import unsupported_savepoint
-from .fanout import AsyncFanOut, Errors, Options, fan_out
-from .lanes import SnapshotCrew
+from .fanout.lanes import SnapshotCrew
+from .fanout.results import AsyncFanOut, Errors, Options, fan_out
 from .runner import AsyncRunner, Needs, refusal
+from .sides.endpoint import unsupported_savepoint
 from .stream import AsyncStream
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from weakref import WeakSet
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
+from ..answers.result import Result
 from ..errors import UsageError
-from ..members import Member
 from ..pooling import Slot
-from ..query import Params, Sql
-from ..result import Result
+from ..replicas.members import Member
+from ..request import Params, Sql
 from ..routing.decision import Route
 from ..runtime import threads as runtime
-from .endpoint import Pooled
+from .sides.endpoint import Pooled
 
 if TYPE_CHECKING:
     from .session import Session

@@ -13,21 +13,21 @@ import psycopg
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
-from ..bundling import Bundling, may_be_bundled
-from ..clock import now
-from ..config import Consistency
+from ..answers.result import Result
 from ..errors import UsageError
+from ..fanout.bundling import Bundling, may_be_bundled
 from ..outcome import annotate
-from ..query import Params, Query, Request, Sql
-from ..result import Result
+from ..process.clock import now
+from ..request import Params, Query, Request, Sql
 from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark
 from ..runtime import threads as runtime
+from ..settings.config import Consistency
 from .blocks import Block, EndpointView, ReplicaView, Snapshot, Transaction
-from .endpoint import unsupported_savepoint
-from .fanout import Errors, FanOut, Options, fan_out
-from .lanes import SnapshotCrew
+from .fanout.lanes import SnapshotCrew
+from .fanout.results import Errors, FanOut, Options, fan_out
 from .runner import Needs, Runner, refusal
+from .sides.endpoint import unsupported_savepoint
 from .stream import Stream
 
 if TYPE_CHECKING:

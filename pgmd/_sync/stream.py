@@ -10,15 +10,15 @@ from psycopg import capabilities
 from psycopg.rows import RowFactory
 from typing_extensions import TypeVar
 
-from ..duck import DuckError, Run
+from ..answers.result import Column, Maker, maker
+from ..answers.shape import Loaded, unquoted_json
 from ..errors import ParityError
-from ..members import Member
 from ..parity import Inexact, from_duckdb
 from ..pooling import Slot
-from ..query import Request
-from ..result import Column, Maker, maker
+from ..replicas.duck import DuckError, Run
+from ..replicas.members import Member
+from ..request import Request
 from ..routing.decision import Decision
-from ..shape import Loaded, unquoted_json
 
 if TYPE_CHECKING:
     from .engine import Engine

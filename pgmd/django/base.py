@@ -37,10 +37,10 @@ from psycopg.pq import Format
 
 from .. import psycopg
 from .._sync.engine import Engine
-from ..conninfo import is_motherduck
-from ..dropin import Identity, identity
-from ..profile import Dialect
-from ..urls import ENGINE_WORDS, from_params
+from ..dropin.shown import Identity, identity
+from ..servers.profile import Dialect
+from ..settings.conninfo import is_motherduck
+from ..settings.urls import ENGINE_WORDS, from_params
 from .features import DatabaseFeatures
 from .operations import DUCKDB_OPERATORS, DUCKDB_PATTERNS, DatabaseOperations
 

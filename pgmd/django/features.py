@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.backends.postgresql.features import DatabaseFeatures as PostgresFeatures
 
-from ..profile import Dialect
+from ..servers.profile import Dialect
 
 
 def _speaks_postgres(features: Any) -> bool:

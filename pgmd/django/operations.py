@@ -8,7 +8,7 @@ from typing import Any
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.backends.postgresql.operations import DatabaseOperations as PostgresOperations
 
-from ..profile import Dialect
+from ..servers.profile import Dialect
 
 # DuckDB's LIKE has no escape character unless it is named, and its ~ takes the whole text.
 _ESCAPE = r" ESCAPE '\'"

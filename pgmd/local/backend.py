@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeVar
 
 import duckdb
 
-from ..cache import Cache
 from ..parity import declared
+from ..process.cache import Cache
 from ..sql import parenthesised
 from .copying import CopyIn, CopyOut
 from .database import Source

@@ -17,12 +17,12 @@ from typing import Any
 
 import duckdb
 
-from ..clock import now
 from ..errors import LocalError
+from ..process.clock import now
+from ..replicas.snapshots import Snapshot, SnapshotFolder
 from ..sql.quoting import identifier, literal
 from .catalog import DATABASE as CATALOG
 from .catalog import SETUP as CATALOG_SETUP
-from .snapshots import Snapshot, SnapshotFolder
 
 _INFORMATION = "md_information_schema"
 _INFORMATION_SETUP = (

@@ -27,9 +27,9 @@ from typing import Any, Self, TypeVar
 import duckdb
 from psycopg.conninfo import make_conninfo
 
-from ..clock import now
 from ..errors import LocalError
-from ..forking import hold, leak, remove_at_end
+from ..process.clock import now
+from ..process.forking import hold, leak, remove_at_end
 from .authentication import Method, Role, Tokens, Verifiers
 from .conversation import Conversation, Welcome
 from .database import Database, Duckling, Limits, Source

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ..config import Consistency
-from ..profile import Dialect
+from ..servers.profile import Dialect
+from ..settings.config import Consistency
 from ..sql import Fact, Statement
 from .catalogue import Catalogue
 from .decision import Decision, Reason, Route

@@ -17,8 +17,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
-from ..clock import now
-from ..forking import hold
+from ..process.clock import now
+from ..process.forking import hold
 from .late import Stopped as Stopped
 from .late import fill, hand_over
 

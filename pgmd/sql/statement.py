@@ -12,7 +12,7 @@ import itertools
 import re
 from dataclasses import dataclass, field
 
-from ..cache import Cache
+from ..process.cache import Cache
 from . import heads
 from .grammar import (
     ORDERING_OPERATORS,

@@ -25,8 +25,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from ..clock import Deadline
 from ..errors import ConfigurationError
+from ..process.clock import Deadline
 
 if TYPE_CHECKING:
     from testcontainers.community.postgres import PostgresContainer

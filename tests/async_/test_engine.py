@@ -172,9 +172,9 @@ async def test_a_replica_that_is_not_read_only_is_refused(tmp_path: Path) -> Non
 def _writable_instance(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from pgmd.duck import Instance
-    from pgmd.profile import Dialect
-    from pgmd.sources import open_plan
+    from pgmd.replicas.duck import Instance
+    from pgmd.replicas.plans import open_plan
+    from pgmd.servers.profile import Dialect
 
     path = tmp_path / "x.duckdb"
     duckdb.connect(str(path)).close()
@@ -243,7 +243,7 @@ async def test_replicas_are_cut_off_from_the_machine(stand: Stand, tmp_path: Pat
 
 
 def _run() -> Any:
-    from pgmd.duck import Run
+    from pgmd.replicas.duck import Run
 
     return Run()
 

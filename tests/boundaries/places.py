@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 import pgmd
-from pgmd.duck import Instance
+from pgmd.replicas.duck import Instance
 
 WORD = "xyzzy-7f3a"
 

@@ -13,7 +13,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 import pgmd
-from pgmd.sources import copy_plan
+from pgmd.replicas.plans import copy_plan
 
 from .forms import HARMLESS, REFUSED, WRITE_THROUGH_POSTGRES
 from .places import WORD, Place, fill, filled_in

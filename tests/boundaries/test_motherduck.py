@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import pgmd
-from pgmd.profile import Dialect
-from pgmd.sources import Plan, motherduck_path, open_plan
+from pgmd.replicas.plans import Plan, motherduck_path, open_plan
+from pgmd.servers.profile import Dialect
 
 TOKEN = "tok-4b7e"
 

@@ -15,7 +15,8 @@ import psycopg
 import pytest
 
 import pgmd
-from pgmd import Bookmark, Decision, Reason, Route, cli
+from pgmd import Bookmark, Decision, Reason, Route
+from pgmd.cli import main as cli
 from pgmd.demo import DemoError, Options, data
 from pgmd.demo.dashboard import PANELS, Asked, queries
 from pgmd.demo.progress import Progress

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgmd import cli
+from pgmd.cli import main as cli
 from pgmd.local import LocalEndpoint
 
 

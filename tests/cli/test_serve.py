@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 import pgmd
-from pgmd import cli
+from pgmd.cli import main as cli
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgmd.cli import main
+from pgmd.cli.main import main
 from pgmd.parity.types import TWINS
 
 

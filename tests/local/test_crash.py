@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from pgmd.local import LocalEndpoint
-from pgmd.local.snapshots import folder_of
+from pgmd.replicas.snapshots import folder_of
 
 from .support import until
 

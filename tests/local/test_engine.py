@@ -17,7 +17,7 @@ import pytest
 
 import pgmd
 from pgmd import Reason, Route
-from pgmd.local.snapshots import folder_of, newest
+from pgmd.replicas.snapshots import folder_of, newest
 
 
 @pytest.fixture

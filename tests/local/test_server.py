@@ -29,7 +29,7 @@ from pygwire import messages as pg
 import pgmd
 from pgmd.errors import LocalError
 from pgmd.local import LocalEndpoint, Quirks
-from pgmd.local.snapshots import folder_of
+from pgmd.replicas.snapshots import folder_of
 
 from .support import beside, client, is_asked, until
 

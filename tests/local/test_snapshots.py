@@ -16,7 +16,7 @@ import pytest
 from psycopg import errors
 
 from pgmd.local import LocalEndpoint, Quirks
-from pgmd.local.snapshots import folder_of, newest
+from pgmd.replicas.snapshots import folder_of, newest
 
 from .support import beside, client, is_asked, is_gate_closed, until
 

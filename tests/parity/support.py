@@ -10,10 +10,10 @@ from typing import Any
 
 import duckdb
 
-from pgmd.duck import Cursor, Run, Statements
-from pgmd.query import Request
-from pgmd.result import Column
-from pgmd.shape import Reading, Shapes
+from pgmd.answers.result import Column
+from pgmd.answers.shape import Reading, Shapes
+from pgmd.replicas.duck import Cursor, Run, Statements
+from pgmd.request import Request
 
 
 def replica_rows(

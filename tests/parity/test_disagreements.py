@@ -19,9 +19,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import pgmd
-from pgmd.duck import Answer, Cursor, Instance, NotOneStatement, Run
-from pgmd.profile import Dialect
-from pgmd.sources import open_plan
+from pgmd.replicas.duck import Answer, Cursor, Instance, NotOneStatement, Run
+from pgmd.replicas.plans import open_plan
+from pgmd.servers.profile import Dialect
 from pgmd.testing.servers import Server
 
 from ..fixtures.postgres import new_database

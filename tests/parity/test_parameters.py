@@ -33,7 +33,7 @@ from psycopg.types.string import StrDumper
 import pgmd
 from pgmd import Route
 from pgmd.parity import Inexact, dump
-from pgmd.query import Request
+from pgmd.request import Request
 
 from ..fixtures.stands import Stand
 

@@ -14,10 +14,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from pgmd.profile import Dialect
 from pgmd.routing.definitions import QUERY, Definitions
 from pgmd.routing.ledger import Ledger
 from pgmd.routing.router import Site, objection
+from pgmd.servers.profile import Dialect
 from pgmd.sql import Fact, Statement, analyse, convert
 
 TABLE = Path(__file__).parents[1] / "corpora" / "routing.toml"

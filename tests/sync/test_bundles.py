@@ -17,8 +17,9 @@ import psycopg
 import pytest
 
 import pgmd
-from pgmd import Reason, Route, bundling
-from pgmd.clock import now
+from pgmd import Reason, Route
+from pgmd.fanout import bundling
+from pgmd.process.clock import now
 from pgmd.runtime import threads as runtime
 
 from ..fixtures.stands import Stand

@@ -15,7 +15,8 @@ from psycopg.rows import class_row, dict_row, namedtuple_row, scalar_row
 from psycopg.types.numeric import FloatLoader
 
 import pgmd
-from pgmd import Reason, Route, duck, psycopg, psycopg_pool
+from pgmd import Reason, Route, psycopg, psycopg_pool
+from pgmd.replicas import duck
 from pgmd.runtime import threads as runtime
 
 from ..fixtures.stands import Stand

@@ -173,9 +173,9 @@ def test_a_replica_that_is_not_read_only_is_refused(tmp_path: Path) -> None:
 def _writable_instance(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from pgmd.duck import Instance
-    from pgmd.profile import Dialect
-    from pgmd.sources import open_plan
+    from pgmd.replicas.duck import Instance
+    from pgmd.replicas.plans import open_plan
+    from pgmd.servers.profile import Dialect
 
     path = tmp_path / "x.duckdb"
     duckdb.connect(str(path)).close()
@@ -244,7 +244,7 @@ def test_replicas_are_cut_off_from_the_machine(stand: Stand, tmp_path: Path) -> 
 
 
 def _run() -> Any:
-    from pgmd.duck import Run
+    from pgmd.replicas.duck import Run
 
     return Run()
 

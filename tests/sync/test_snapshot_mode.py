@@ -11,7 +11,7 @@ import pytest
 
 import pgmd
 from pgmd import Reason, Route
-from pgmd.local.snapshots import folder_of
+from pgmd.replicas.snapshots import folder_of
 from pgmd.runtime import threads as runtime
 
 from ..fixtures.stands import Stand

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 
 import pgmd
 from pgmd import Reason, Route
-from pgmd._async.endpoint import has_gone
+from pgmd._async.sides.endpoint import has_gone
 from pgmd.local import LocalEndpoint
 
 from ..fixtures.proxy import Proxy, proxy_to

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgmd.bundling import Bundling, bundled, may_be_bundled
+from pgmd.fanout.bundling import Bundling, bundled, may_be_bundled
 from pgmd.sql import analyse
 
 WORKERS = 8

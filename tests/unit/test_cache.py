@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from pgmd.cache import Cache
+from pgmd.process.cache import Cache
 from pgmd.sql import analyse
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

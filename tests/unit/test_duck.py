@@ -10,8 +10,9 @@ import duckdb
 import psycopg
 import pytest
 
-from pgmd.config import Replica
-from pgmd.duck import (
+from pgmd.errors import ReplicaError, UsageError
+from pgmd.parity import from_duckdb
+from pgmd.replicas.duck import (
     Cursor,
     Instance,
     Interrupted,
@@ -20,10 +21,9 @@ from pgmd.duck import (
     _reader,
     tells_of_replica,
 )
-from pgmd.errors import ReplicaError, UsageError
-from pgmd.parity import from_duckdb
-from pgmd.profile import Dialect
-from pgmd.sources import Plan, open_plan
+from pgmd.replicas.plans import Plan, open_plan
+from pgmd.servers.profile import Dialect
+from pgmd.settings.config import Replica
 
 LONG = "SELECT count(*) FROM range(100000) a, range(100000) b WHERE a.range * b.range = 7"
 

@@ -15,7 +15,7 @@ from psycopg import errors as pg
 from pgmd.errors import Outcome
 from pgmd.outcome import annotate
 from pgmd.parity import from_duckdb, from_endpoint, is_write_refusal
-from pgmd.redact import Redactor
+from pgmd.settings.redact import Redactor
 
 
 @pytest.fixture

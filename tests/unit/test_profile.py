@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from pgmd.profile import Dialect, Profile, recognise
+from pgmd.servers.profile import Dialect, Profile, recognise
 from pgmd.sql import analyse
 
 

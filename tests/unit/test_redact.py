@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgmd.redact import Redactor
+from pgmd.settings.redact import Redactor
 
 
 def test_known_secrets_go_the_longest_first() -> None:

@@ -15,13 +15,13 @@ import pytest
 from psycopg.rows import dict_row, scalar_row
 
 import pgmd
-from pgmd.duck import Cursor, Run, Statements
+from pgmd.answers.result import Column, Result
+from pgmd.answers.rows import ArrowRows, ListRows
+from pgmd.answers.shape import Shapes
 from pgmd.parity import arrow
-from pgmd.query import Request
-from pgmd.result import Column, Result
+from pgmd.replicas.duck import Cursor, Run, Statements
+from pgmd.request import Request
 from pgmd.routing.decision import Decision, Reason, Route
-from pgmd.rows import ArrowRows, ListRows
-from pgmd.shape import Shapes
 
 HERE = Decision(Route.REPLICA, Reason.READ)
 MANY = 25_000

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from pgmd.profile import Dialect
 from pgmd.routing.decision import Decision, Reason, Route
 from pgmd.routing.definitions import Definitions
 from pgmd.routing.freshness import LIVE
 from pgmd.routing.ledger import Ledger, pin_of
 from pgmd.routing.router import Site, decide, objection, required, stale
+from pgmd.servers.profile import Dialect
 from pgmd.sql import Fact, Statement, analyse
 from pgmd.sql.plain import plain
 from pgmd.sql.statement import _walked, parenthesised

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import duckdb
 import pytest
 
-from pgmd.duck import Answer
+from pgmd.answers.shape import Shapes, uncounted
 from pgmd.parity import Inexact
-from pgmd.query import Request
-from pgmd.shape import Shapes, uncounted
+from pgmd.replicas.duck import Answer
+from pgmd.request import Request
 from pgmd.sql import analyse
 
 

@@ -5,9 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pgmd.config import Replica
-from pgmd.profile import Dialect
-from pgmd.sources import (
+from pgmd.replicas.plans import (
     attach_postgres,
     copy_statements,
     identifier,
@@ -19,6 +17,8 @@ from pgmd.sources import (
     refresh_statement,
     search_path,
 )
+from pgmd.servers.profile import Dialect
+from pgmd.settings.config import Replica
 
 RS = Replica(motherduck="analytics", token="tok-rs-7c1", session_name="alice", inactivity_ttl="0s")
 

@@ -1,0 +1,1 @@
+"""Connections and cursors that programs of psycopg use."""

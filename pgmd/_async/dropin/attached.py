@@ -1,0 +1,81 @@
+"""The engines for connections of the drop-in that name none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ...dropin.shown import Identity, identity
+from ...errors import ConfigurationError
+from ...runtime import aio as runtime
+from ...settings.urls import from_params
+from ..engine import AsyncEngine
+
+
+class AsyncEngines:
+    """The engines for connections that name none: the one that is attached, or those that
+    PGMD_REPLICAS has made."""
+
+    def __init__(self) -> None:
+        self._attached: AsyncEngine | None = None
+        self._homes: WeakKeyDictionary[Any, dict[tuple[int, Identity], AsyncEngine]]
+        self._homes = WeakKeyDictionary()
+        self._lock = runtime.Lock()
+
+    def attach(self, engine: AsyncEngine) -> None:
+        """Have *engine* serve all new connections to its endpoint. It stays the caller's."""
+        engine.check_open()
+        if engine.endpoint is None:
+            raise ConfigurationError("an engine needs an endpoint to be attached")
+        self._attached = engine
+
+    def forget(self) -> None:
+        """Have no engine serve new connections any more."""
+        self._attached = None
+
+    async def detach(self) -> None:
+        """As `forget()`, and close those that PGMD_REPLICAS has made."""
+        self.forget()
+        for engine in self._homes.pop(runtime.home(), {}).values():
+            await engine.close()
+
+    async def serving(
+        self, params: Mapping[str, Any], given: AsyncEngine | None
+    ) -> AsyncEngine | None:
+        """The engine for a connection with these libpq keywords, if there is one."""
+        if given is not None:
+            given.check_open()
+            if not _serves(given, params):
+                raise ConfigurationError(
+                    "engine: its endpoint is another than the connection's (host, port, dbname, "
+                    "user or options differ)"
+                )
+            return given
+        if self._attached is not None:
+            return self._attached if _serves(self._attached, params) else None
+        if os.environ.get("PGMD_REPLICAS", "0") == "0":
+            return None
+        async with self._lock:
+            return await self._made(params)
+
+    async def _made(self, params: Mapping[str, Any]) -> AsyncEngine:
+        engines = self._homes.setdefault(runtime.home(), {})
+        key = os.getpid(), identity(params)
+        known = engines.get(key)
+        if known is None:
+            known = AsyncEngine.of(from_params(params, {}))
+            await known.open()
+            engines[key] = known
+        return known
+
+
+def _serves(engine: AsyncEngine, params: Mapping[str, Any]) -> bool:
+    if engine.endpoint is None:
+        return False
+    ours = engine.endpoint._settings.options
+    return identity(ours) == identity(params)
+
+
+engines = AsyncEngines()

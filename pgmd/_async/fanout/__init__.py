@@ -1,0 +1,1 @@
+"""Many statements at a time."""

@@ -1,0 +1,50 @@
+"""The same statement over many databases of one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from psycopg.rows import BaseRowFactory
+
+from ...request import Params, Query, Sql
+from .results import AsyncFanOut, Errors, Options, fan_out
+
+if TYPE_CHECKING:
+    from ..session import AsyncSession
+
+
+class AsyncAcross:
+    """Runs statements in every one of some databases, each in a session of its own."""
+
+    def __init__(self, sessions: Sequence[AsyncSession[Any]]) -> None:
+        self._sessions = sessions
+
+    def execute(
+        self,
+        query: Sql,
+        params: Params | None = None,
+        *,
+        concurrency: int = 8,
+        ordered: bool = True,
+        timeout: float | None = None,
+        query_timeout: float | None = None,
+        errors: Errors = "raise",
+        progress: bool = False,
+        row_factory: BaseRowFactory[Any] | None = None,
+    ) -> AsyncFanOut:
+        """The results of one statement, in the order of the databases; see `session.map()`.
+
+        `result.decision.database` tells whose a result is.
+        """
+        options = Options(
+            concurrency=concurrency,
+            ordered=ordered,
+            timeout=timeout,
+            query_timeout=query_timeout,
+            errors=errors,
+            progress=progress,
+            total=len(self._sessions),
+        )
+        asked = Query(query, params, row_factory)
+        return fan_out(((session, asked) for session in self._sessions), options)

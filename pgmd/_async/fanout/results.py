@@ -1,0 +1,168 @@
+"""The results of many statements that run side by side."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from ...answers.result import Result
+from ...answers.rows import schema_of
+from ...errors import ConfigurationError, FanOutError, ParityError, UsageError
+from ...fanout.bundling import Bundling
+from ...fanout.progress import check_bar
+from ...runtime import aio as runtime
+from .lanes import Crew
+from .work import Work
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow as pa
+
+    from .work import Pair
+
+Errors = Literal["raise", "collect"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a fan-out runs, see `session.map()`. Raises `UsageError`, or `ConfigurationError`."""
+
+    concurrency: int = 8
+    ordered: bool = True
+    timeout: float | None = None
+    query_timeout: float | None = None
+    errors: Errors = "raise"
+    progress: bool = False
+    distinct: bool = False
+    # How many statements there are, if that is known.
+    total: int | None = None
+    # Which equal statements it knows: all, or those in its window.
+    remembers: bool = False
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise UsageError(f"concurrency={self.concurrency}: must be at least 1")
+        for name in ("timeout", "query_timeout"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds > 0:
+                raise UsageError(f"{name}={seconds}: must be a number of seconds above 0")
+        if self.errors not in ("raise", "collect"):
+            raise UsageError(f"errors={self.errors!r}: expected 'raise' or 'collect'")
+        if self.progress:
+            check_bar()
+
+
+class AsyncFanOut(AsyncIterator[Result[Any]]):
+    """The results of many statements, one by one; nothing runs before the first is asked for.
+
+    Closing it, leaving its block and dropping it half-read stop what still runs; under asyncio a
+    loop that may be left early wants the block. Not for sharing between threads or tasks.
+    """
+
+    def __init__(self, results: AsyncIterator[tuple[int, Result[Any]]]) -> None:
+        self._results: Any = results
+        self.has_begun = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    if runtime.ASYNC:
+
+        async def __anext__(self) -> Result[Any]:
+            self.has_begun = True
+            _, result = await anext(self._results)
+            return result  # type: ignore[no-any-return]
+
+    else:
+
+        def __next__(self) -> Result[Any]:
+            self.has_begun = True
+            _, result = next(self._results)
+            return result  # type: ignore[no-any-return]
+
+    async def gather(self) -> list[Result[Any]]:
+        """All results that were not taken yet; with `FanOutError`, they are in its `results`."""
+        found: dict[int, Result[Any]] = {}
+        self.has_begun = True
+        try:
+            async for index, result in self._results:
+                found[index] = result
+        except FanOutError as error:
+            error.results = found
+            raise
+        return list(found.values())
+
+    async def arrow(self) -> pa.Table:
+        """The rows of all results that were not taken yet, in one pyarrow Table.
+
+        It has the results' own batches; without any statement it has no columns. Raises what
+        iterating raises, `ConfigurationError` without pyarrow, and `ParityError` for results
+        whose columns differ.
+        """
+        nothing = schema_of((), "UTC").empty_table()
+        async with self:
+            tables = [result.arrow() async for result in self]
+        return _concatenated(tables) if tables else nothing
+
+    async def pl(self) -> polars.DataFrame:
+        """As `arrow()`, in a polars DataFrame. Raises ConfigurationError without polars."""
+        try:
+            import polars
+        except ImportError:
+            raise ConfigurationError("pl() needs polars: pip install polars") from None
+        return polars.DataFrame(await self.arrow())
+
+    async def df(self) -> pandas.DataFrame:
+        """As `arrow()`, in a pandas DataFrame, as pyarrow makes it."""
+        return (await self.arrow()).to_pandas()
+
+    async def aclose(self) -> None:
+        """Stop what still runs, and wait until it has stopped and its cursors are back."""
+        await self._results.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _concatenated(tables: list[pa.Table]) -> pa.Table:
+    import pyarrow as pa
+
+    try:
+        # A numeric without a precision has another one in every result.
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ParityError(f"the results have not the same columns: {error}") from None
+
+
+def fan_out(
+    pairs: Iterable[Pair],
+    options: Options,
+    crew: Crew | None = None,
+    bundling: Bundling | None = None,
+) -> AsyncFanOut:
+    """Run each statement of *pairs* in a fork of its session. Those that may run as one query,
+    with *bundling*, have one session, text and row factory."""
+    return AsyncFanOut(_results(iter(pairs), options, crew or Crew(), bundling))
+
+
+async def _results(
+    pairs: Iterator[Pair], options: Options, crew: Crew, bundling: Bundling | None
+) -> AsyncIterator[tuple[int, Result[Any]]]:
+    """Yield each result with the number of its statement, counted from 0."""
+    crew.open()
+    work = None
+    try:
+        work = Work(pairs, options, crew, bundling)
+        while (taken := await work.next()) is not None:
+            yield taken
+    finally:
+        try:
+            if work is not None:
+                await work.close()
+        finally:
+            crew.close()

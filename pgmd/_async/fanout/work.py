@@ -1,0 +1,426 @@
+"""A fan-out under way: each worker has a session of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ...answers.result import Result
+from ...errors import FanOutError, Outcome, StatementTimeout
+from ...fanout.bundling import Bundling
+from ...fanout.progress import bar_for
+from ...process.clock import now
+from ...request import Query, Request
+from ...routing.decision import Route
+from ...runtime import aio as runtime
+from .lanes import Crew, Lane
+
+if TYPE_CHECKING:
+    from ..session import AsyncSession
+    from .results import Options
+
+    # A statement and the session that it is for. It runs in a fork of that.
+    Pair: TypeAlias = tuple[AsyncSession[Any], Query]
+
+# A source that takes so many seconds is not read on while there is a result to take.
+_SLOW_SOURCE = 0.01
+
+
+@dataclass(slots=True, eq=False)
+class _Statement:
+    """One statement of a fan-out. One with an `origin` does not run, but ends as that ends."""
+
+    index: int
+    session: AsyncSession[Any]
+    query: Query
+    key: Hashable = None
+    origin: _Statement | None = None
+    twins: list[_Statement] = field(default_factory=list)
+    # The session that it runs in, once it has begun.
+    fork: AsyncSession[Any] | None = None
+    ended: bool = False
+    result: Result[Any] | None = None
+    error: Exception | None = None
+
+    @property
+    def has_run(self) -> bool:
+        """Whether it has, well or not; of a bundle that was halted, some have not."""
+        return self.result is not None or self.error is not None
+
+
+@dataclass(slots=True, eq=False)
+class _Bundle:
+    """Statements that one worker runs, as one query if there are several: these have one text."""
+
+    statements: list[_Statement]
+    # How long that took; None if they had to be run one by one.
+    seconds: float | None = None
+
+
+class Work:
+    """A fan-out under way. The consumer reads the source and hands statements to the workers."""
+
+    def __init__(
+        self, pairs: Iterator[Pair], options: Options, crew: Crew, bundling: Bundling | None
+    ) -> None:
+        self._source: Iterator[Pair] | None = pairs
+        self._options = options
+        self._crew = crew
+        self._bar = bar_for(options.total) if options.progress else None
+        self._numbers = count()
+        self._open: dict[int, _Statement] = {}
+        # In the order in which they are to be taken.
+        self._line: deque[_Statement] = deque()
+        self._known: dict[Hashable, _Statement] = {}
+        self._failures: list[tuple[int, Exception]] = []
+        self._failure: BaseException | None = None
+        self._bundling = bundling
+        self._bundle: _Bundle | None = None
+        self._todo: runtime.Channel[_Bundle | None] = runtime.Channel()
+        self._done: runtime.Channel[_Bundle | BaseException] = runtime.Channel()
+        self._lanes: list[Lane] = []
+        self._is_full = False
+        self._halted = False
+        self._waited = 0.0
+        self._jobs = runtime.Jobs(options.concurrency)
+        seconds = options.query_timeout
+        self._watchdog = runtime.Watchdog(seconds) if seconds is not None else None
+        self._alarm = None
+        if options.timeout is not None:
+            self._alarm = runtime.Alarm(options.timeout, self._time_is_up)
+
+    # ------------------------------------------------------------------------- for the consumer
+
+    async def next(self) -> tuple[int, Result[Any]] | None:
+        """Wait for the next result; None after the last. Raises what ends the fan-out."""
+        while True:
+            self._feed()
+            while self._line and self._line[0].ended:
+                taken = self._take(self._line.popleft())
+                if taken is not None:
+                    return taken
+                self._feed()
+            if self._failure is not None:
+                raise self._failure from self._collected()
+            if not self._open:
+                break
+            # In a forked child nobody would ever answer.
+            next(iter(self._open.values())).session._engine.check_open()
+            began = now()
+            news = await self._done.get()
+            self._waited += now() - began
+            self._note(news)
+        if collected := self._collected():
+            raise collected
+        return None
+
+    def _feed(self) -> None:
+        """Hand statements out, as far as there is room; a slow source stops at a result."""
+        if self._source is None or self._halted:
+            return
+        is_at_end = self._read(self._source)
+        self._hand_out()
+        if is_at_end:
+            self._source = None
+            self._dismiss()
+
+    def _read(self, source: Iterator[Pair]) -> bool:
+        """Whether the source is at its end."""
+        waited = 0.0
+        while self._has_room() and not self._halted:
+            began = now()
+            pair = next(source, None)
+            waited += now() - began
+            if pair is None:
+                return True
+            self._admit(*pair)
+            if waited > _SLOW_SOURCE and self._has_result():
+                break
+        return False
+
+    def _has_room(self) -> bool:
+        """Whether there is room for as many as are worth a query, or for more of one."""
+        size = self._size
+        window = 2 * self._options.concurrency * size
+        return self._bundle is not None or len(self._open) + size <= window
+
+    def _has_result(self) -> bool:
+        while not self._done.empty():
+            self._note(self._done.get_nowait())
+        return bool(self._line) and self._line[0].ended
+
+    def _admit(self, session: AsyncSession[Any], query: Query) -> None:
+        statement = _Statement(next(self._numbers), session, query)
+        self._open[statement.index] = statement
+        if self._options.ordered:
+            self._line.append(statement)
+        if self._options.distinct and self._is_twin(statement):
+            return
+        if self._bundle is None:
+            self._bundle = _Bundle([statement])
+        else:
+            self._bundle.statements.append(statement)
+        if len(self._bundle.statements) >= self._size:
+            self._hand_out()
+
+    @property
+    def _size(self) -> int:
+        return self._bundling.size if self._bundling is not None else 1
+
+    def _hand_out(self) -> None:
+        bundle, self._bundle = self._bundle, None
+        if bundle is None:
+            return
+        if len(self._lanes) < self._options.concurrency and not self._is_full:
+            self._hire()
+        self._todo.put(bundle)
+
+    def _hire(self) -> None:
+        lane = self._crew.lane()
+        if lane is None:
+            self._is_full = True
+        else:
+            self._lanes.append(lane)
+            self._jobs.start(partial(self._work, lane), partial(self._stop, lane))
+
+    def _is_twin(self, statement: _Statement) -> bool:
+        key = statement.key = _identity(statement)
+        if key is None:
+            return False
+        known = self._known.get(key)
+        self._known[key] = statement
+        if known is None:
+            return False
+        origin = statement.origin = known.origin or known
+        if origin.ended:
+            self._end(statement)
+        else:
+            origin.twins.append(statement)
+        return True
+
+    def _note(self, news: _Bundle | BaseException) -> None:
+        """A worker has done what it was given, or something ends the fan-out."""
+        if not isinstance(news, _Bundle):
+            self._fail(self._overdue() if isinstance(news, runtime.Overdue) else news)
+            return
+        self._learn(news)
+        for statement in news.statements:
+            if not statement.has_run:
+                continue
+            for ended in (statement, *statement.twins):
+                self._end(ended)
+            if statement.error is not None and self._options.errors == "raise":
+                self._fail(statement.error)
+
+    def _learn(self, bundle: _Bundle) -> None:
+        size = len(bundle.statements)
+        if self._bundling is None:
+            return
+        if bundle.seconds is None:
+            self._bundling.refuse()
+        elif size > 1 or _was_read_on_replica(bundle.statements[0]):
+            self._bundling.note(size, bundle.seconds, moment=now(), waited=self._waited)
+
+    def _end(self, statement: _Statement) -> None:
+        statement.ended = True
+        if not self._options.ordered:
+            self._line.append(statement)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error
+            self._halt()
+
+    def _take(self, statement: _Statement) -> tuple[int, Result[Any]] | None:
+        """What the consumer gets of a statement that has ended; None if that is no result."""
+        del self._open[statement.index]
+        if not self._options.remembers and self._known.get(statement.key) is statement:
+            del self._known[statement.key]
+        origin = statement.origin or statement
+        _join(origin)
+        if self._bar is not None:
+            self._bar.update()
+        if origin.error is not None:
+            if self._options.errors == "collect":
+                self._failures.append((statement.index, origin.error))
+            return None
+        assert origin.result is not None
+        result = origin.result.copy() if self._options.distinct else origin.result
+        return statement.index, result
+
+    def _collected(self) -> FanOutError | None:
+        if not self._failures:
+            return None
+        failures = sorted(self._failures, key=lambda failure: failure[0])
+        errors = [error for _, error in failures]
+        return FanOutError("some statements of the fan-out failed", errors, failures)
+
+    # ------------------------------------------------------------------------------- the workers
+
+    async def _work(self, lane: Lane) -> None:
+        try:
+            while (bundle := await self._todo.get()) is not None and not self._halted:
+                began = now()
+                if await self._execute_all(lane, bundle.statements):
+                    bundle.seconds = now() - began
+                self._done.put(bundle)
+        except BaseException as error:
+            # The consumer must not wait for it for ever.
+            self._done.put(error)
+            raise
+
+    async def _execute_all(self, lane: Lane, statements: list[_Statement]) -> bool:
+        """Whether that was one query."""
+        if len(statements) > 1 and await self._execute_together(lane, statements):
+            return True
+        for statement in statements:
+            if self._halted:
+                break
+            await self._execute(lane, statement)
+        return len(statements) == 1
+
+    async def _execute_together(self, lane: Lane, statements: list[_Statement]) -> bool:
+        try:
+            fork = await lane.at(statements[0].session)
+            for statement in statements:
+                statement.fork = fork
+            results = await fork.run_together([statement.query for statement in statements])
+        except Exception:  # noqa: BLE001 - whoever is to blame will fail by itself
+            lane.spoiled = True
+            return False
+        if results is None:
+            return False
+        for statement, result in zip(statements, results, strict=True):
+            statement.result = result
+        return True
+
+    async def _execute(self, lane: Lane, statement: _Statement) -> None:
+        query = statement.query
+        try:
+            fork = statement.fork = await lane.at(statement.session)
+            if self._watchdog is None:
+                statement.result = await fork.run(query.sql, query.params, query.row_factory)
+            else:
+                work = partial(fork.run, query.sql, query.params, query.row_factory)
+                statement.result = await self._watchdog.run(work, lane.cancel)
+        except runtime.Overdue as error:
+            lane.spoiled = True
+            statement.error = _too_long(statement, self._options)
+            statement.error.__cause__ = error.__cause__
+        except Exception as error:  # noqa: BLE001 - the consumer raises it
+            lane.spoiled = True
+            statement.error = error
+        except BaseException:
+            lane.spoiled = True
+            raise
+
+    # ------------------------------------------------------------------------------------ ending
+
+    def _time_is_up(self) -> None:
+        self._done.put(runtime.Overdue())
+        self._halt()
+
+    def _overdue(self) -> StatementTimeout:
+        stopped = [s for s in self._open.values() if s.fork is not None and not s.ended]
+        outcome = Outcome.NOT_APPLIED if all(map(_is_read, stopped)) else Outcome.UNKNOWN
+        seconds = self._options.timeout
+        return StatementTimeout(
+            f"timeout={seconds}: not all statements ended in these seconds", outcome
+        )
+
+    def _dismiss(self) -> None:
+        """No more work: who waits for some may go."""
+        for _ in self._lanes:
+            self._todo.put(None)
+
+    def _stop(self, lane: Lane) -> None:
+        """End a worker; for threads only, also when the program ends."""
+        self._halted = True
+        self._todo.put(None)
+        lane.cancel()
+
+    def _halt(self) -> None:
+        """Stop what runs, without waiting for its end."""
+        self._halted = True
+        self._dismiss()
+        self._jobs.cancel()
+
+    async def close(self) -> None:
+        """Stop what still runs and wait for its end; the sessions have then seen what it has."""
+        for clock in (self._alarm, self._watchdog):
+            if clock is not None:
+                clock.close()
+        self._halted = True
+        self._dismiss()
+        try:
+            await self._jobs.close()
+        finally:
+            for statement in self._open.values():
+                _join(statement)
+            if self._bar is not None:
+                self._bar.close()
+            await _leave(self._lanes)
+
+
+def _join(statement: _Statement) -> None:
+    if statement.fork is not None:
+        statement.session.join(statement.fork)
+
+
+async def _leave(lanes: list[Lane]) -> None:
+    """End the sessions of all workers, whatever becomes of one."""
+    kept: BaseException | None = None
+    for lane in lanes:
+        try:
+            await lane.leave()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            kept = error
+    if kept is not None:
+        raise kept
+
+
+def _too_long(statement: _Statement, options: Options) -> StatementTimeout:
+    seconds, number = options.query_timeout, statement.index
+    outcome = Outcome.NOT_APPLIED if _is_read(statement) else Outcome.UNKNOWN
+    return StatementTimeout(
+        f"query_timeout={seconds}: statement {number} took longer than these seconds", outcome
+    )
+
+
+def _was_read_on_replica(statement: _Statement) -> bool:
+    result = statement.result
+    return result is not None and result.decision.route is Route.REPLICA
+
+
+def _is_read(statement: _Statement) -> bool:
+    query = statement.query
+    text = Request.read(query.sql, query.params, None).text
+    return statement.session._engine.resolved(text).is_read
+
+
+def _identity(statement: _Statement) -> Hashable:
+    """What equal statements have in common; None for one that cannot be compared."""
+    query = statement.query
+    if not isinstance(query.sql, str | bytes):
+        return None
+    params = query.params
+    values: Hashable = None
+    if isinstance(params, Mapping):
+        values = frozenset((name, *_exactly(value)) for name, value in params.items())
+    elif params is not None:
+        values = tuple(map(_exactly, params))
+    key = (id(statement.session), type(query.sql), query.sql, values, id(query.row_factory))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _exactly(value: Any) -> tuple[Any, ...]:
+    """A value that equals only its like: 1 is not True, 0.0 not -0.0, 1.0 not 1.00."""
+    return (type(value), value) if type(value) in (str, bytes) else (type(value), value, str(value))

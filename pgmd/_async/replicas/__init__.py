@@ -1,0 +1,1 @@
+"""Replica sets: who keeps, lends and replaces what."""

@@ -1,0 +1,1 @@
+"""What a side's answer becomes for the caller."""

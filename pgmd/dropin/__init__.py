@@ -1,0 +1,1 @@
+"""What the drop-in needs of psycopg, whichever colour the connection has."""

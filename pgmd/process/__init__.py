@@ -1,0 +1,1 @@
+"""What belongs to the process, whoever uses it. Imports nothing of pgmd."""

@@ -1,0 +1,106 @@
+"""psycopg, with MotherDuck's quirks mended and reads routed: `from pgmd import psycopg`.
+
+All of psycopg is here under its own name. `connect`, the connections and the cursors are subclasses
+of psycopg's; everything else is psycopg's own. `attach(engine)` has the reads of new connections
+run on the engine's replicas, and `connection.pgmd` tells what was done.
+"""
+
+from __future__ import annotations
+
+import logging as logging
+import sys
+from typing import Any
+
+import psycopg as _psycopg
+
+# All of psycopg: a test compares the names.
+from psycopg import *  # noqa: F403
+from psycopg import __all__ as __all__
+from psycopg import __version__ as __version__
+from psycopg import abc as abc
+from psycopg import adapt as adapt
+from psycopg import adapters as adapters
+from psycopg import client_cursor as client_cursor
+from psycopg import connection as connection
+from psycopg import connection_async as connection_async
+from psycopg import conninfo as conninfo
+from psycopg import copy as copy
+from psycopg import crdb as crdb
+from psycopg import cursor as cursor
+from psycopg import cursor_async as cursor_async
+from psycopg import dbapi20 as dbapi20
+from psycopg import errors as errors
+from psycopg import generators as generators
+from psycopg import logger as logger
+from psycopg import postgres as postgres
+from psycopg import pq as pq
+from psycopg import raw_cursor as raw_cursor
+from psycopg import rows as rows
+from psycopg import sql as sql
+from psycopg import transaction as transaction
+from psycopg import types as types
+from psycopg import version as version
+from psycopg import waiting as waiting
+
+from .._async.dropin.attached import engines as _async_engines
+from .._async.dropin.connection import AsyncConnection as AsyncConnection
+from .._async.dropin.cursors import AsyncClientCursor as AsyncClientCursor
+from .._async.dropin.cursors import AsyncCursor as AsyncCursor
+from .._async.dropin.cursors import AsyncRawCursor as AsyncRawCursor
+from .._async.dropin.cursors import AsyncRawServerCursor as AsyncRawServerCursor
+from .._async.dropin.cursors import AsyncServerCursor as AsyncServerCursor
+from .._async.engine import AsyncEngine
+from .._sync.dropin.attached import engines as _engines
+from .._sync.dropin.connection import Connection as Connection
+from .._sync.dropin.cursors import ClientCursor as ClientCursor
+from .._sync.dropin.cursors import Cursor as Cursor
+from .._sync.dropin.cursors import RawCursor as RawCursor
+from .._sync.dropin.cursors import RawServerCursor as RawServerCursor
+from .._sync.dropin.cursors import ServerCursor as ServerCursor
+from .._sync.engine import Engine
+
+connect = Connection.connect
+# `from pgmd.psycopg.rows import dict_row`, as from psycopg.
+sys.modules.update(
+    {
+        f"{__name__}.{name.removeprefix('psycopg.')}": module
+        for name, module in list(sys.modules.items())
+        if name.startswith("psycopg.") and not name.startswith("psycopg._")
+    }
+)
+
+
+def __getattr__(name: str) -> Any:
+    """What another version of psycopg has besides."""
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_psycopg, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *(name for name in dir(_psycopg) if not name.startswith("_"))})
+
+
+def attach(engine: Engine | AsyncEngine) -> None:
+    """Have *engine* serve the reads of all new connections to its endpoint in this process, an
+    `AsyncEngine` those of `AsyncConnection`. It stays the caller's, to close after them.
+
+    Raises `UsageError` for an engine that is not open, `ConfigurationError` for one without an
+    endpoint.
+    """
+    if isinstance(engine, AsyncEngine):
+        _async_engines.attach(engine)
+    else:
+        _engines.attach(engine)
+
+
+def detach() -> None:
+    """Undo `attach()` for new connections, and close the engines that PGMD_REPLICAS has made; see
+    `detach_async()` for those of an event loop."""
+    _engines.detach()
+    _async_engines.forget()
+
+
+async def detach_async() -> None:
+    """As `detach()`, for the connections of the event loop that runs."""
+    await _async_engines.detach()

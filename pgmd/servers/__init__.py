@@ -1,0 +1,1 @@
+"""What an endpoint can do, and what is done about what it lacks."""
