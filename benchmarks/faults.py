@@ -281,9 +281,9 @@ def worker(book: Book, number: int, seed: int, stopped: Callable[[], bool]) -> W
 def until_serving(engine: Any) -> None:
     """Unlike `wait()` this goes on when a first attempt took too long."""
     end = now() + GIVES_UP_AFTER
-    while len(engine.serving) < len(engine.settings.replicas):
+    while len(engine._core.replicas.serving) < len(engine._core.settings.replicas):
         if now() > end:
-            raise TimeoutError(f"not all replicas open: {engine.replicas.failures}")
+            raise TimeoutError(f"not all replicas open: {engine._core.replicas.failures}")
         time.sleep(0.01)
 
 
@@ -492,7 +492,7 @@ class Run:
         self._options = options
         self.book = Book()
         self.stopped = threading.Event()
-        self._names = [ENDPOINT, *(r.name for r in load.engine.settings.replicas)]
+        self._names = [ENDPOINT, *(r.name for r in load.engine._core.settings.replicas)]
 
     def all_rows(self) -> Iterator[Row]:
         options, book = self._options, self.book
@@ -525,7 +525,7 @@ class Run:
         time.sleep(self._options.each)
 
     def _row(self, name: str, fault: Callable[[], None]) -> Row:
-        book, replicas = self.book, self._load.engine.replicas
+        book, replicas = self.book, self._load.engine._core.replicas
         book.begin()
         fault()
         self._stand.heal()

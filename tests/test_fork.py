@@ -202,7 +202,7 @@ def of_this_kind():
 
 def look():
     seen = [s.execute("SELECT a FROM t", route="replica").fetchall()]
-    if engine.endpoint is not None:
+    if engine._core.endpoint is not None:
         seen.append(s.endpoint.execute("SELECT a FROM t").fetchall())
         engine.publish()
     return seen

@@ -1,123 +1,123 @@
-"""What a session hands out: open blocks and views of itself."""
+"""Transactions and snapshots: how a session's blocks begin and end."""
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, overload
-from weakref import WeakSet
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
-from psycopg.rows import BaseRowFactory
-from typing_extensions import TypeVar
+import psycopg
 
+from ..answers.found import Found
 from ..answers.result import Result
-from ..errors import UsageError
-from ..pooling import Slot
-from ..replicas.members import Member
-from ..request import Params, Sql
-from ..routing.decision import Route
-from ..runtime import aio as runtime
-from .sides.endpoint import AsyncPooled
-
-if TYPE_CHECKING:
-    from .session import AsyncSession
-
-Row = TypeVar("Row", default=tuple[Any, ...])
-Other = TypeVar("Other")
+from ..process.clock import now
+from ..request import Request
+from ..routing.decision import NO_FACTS, Decision
+from ..sql import analyse
+from .choosing import refusal
+from .running import Answered, AsyncRunning
+from .sides.endpoint import AsyncEndpointLent
+from .state import Block
 
 
-@dataclass(slots=True, eq=False)
-class Block:
-    """An open transaction or snapshot, and what it holds until it ends."""
-
-    connection: AsyncPooled | None = None
-    slot: Slot[Member] | None = None
-    is_snapshot: bool = False
-    # The position of the first write in it.
-    write: int | None = None
-    changed_schema: bool = False
-    # A statement in it set something that is still there after it.
-    keeps_connection: bool = False
-    # Begun by BEGIN TRANSACTION READ ONLY, and ended by COMMIT or ROLLBACK.
-    by_statement: bool = False
-    ended_well: bool = False
-    # The fan-outs begun in it. One that is dropped ends there and then in threads only.
-    fan_outs: Any = field(default_factory=set if runtime.ASYNC else WeakSet)
+async def open_transaction(session: AsyncRunning) -> Block:
+    """A block on the endpoint, on the session's own connection if it has one."""
+    return Block(session.state.kept or await session.core.lend())
 
 
-class _View(Generic[Row]):
-    """Executes in its session, on a route."""
-
-    _route: Route | None = None
-
-    def __init__(self, session: AsyncSession[Row]) -> None:
-        self._session = session
-
-    @overload
-    async def execute(self, query: Sql, params: Params | None = None) -> Result[Row]: ...
-
-    @overload
-    async def execute(
-        self,
-        query: Sql,
-        params: Params | None = None,
-        *,
-        row_factory: BaseRowFactory[Other],
-    ) -> Result[Other]: ...
-
-    async def execute(
-        self,
-        query: Sql,
-        params: Params | None = None,
-        *,
-        row_factory: BaseRowFactory[Any] | None = None,
-    ) -> Result[Any]:
-        """As the session's `execute()`."""
-        self._check()
-        return await self._session.run(query, params, row_factory, self._route)
-
-    def _check(self) -> None:
-        pass
+@asynccontextmanager
+async def committed(session: AsyncRunning, block: Block) -> AsyncIterator[None]:
+    """BEGIN (or a savepoint), and COMMIT at the end. Raises with `outcome` UNKNOWN when the answer
+    to COMMIT is lost."""
+    lent = block.lent
+    assert isinstance(lent, AsyncEndpointLent)
+    committing = False
+    try:
+        async with lent.connection.transaction():
+            yield
+            committing = True
+    except psycopg.Error as error:
+        session.raise_(error, None, is_read=not committing, lost=lent.is_lost)
+    block.ended_well = True
 
 
-class AsyncEndpointView(_View[Row]):
-    """A session whose statements all go to the endpoint."""
-
-    _route = Route.ENDPOINT
-
-
-class AsyncReplicaView(_View[Row]):
-    """A session whose statements all go to a replica; `RoutingError` for what may not."""
-
-    _route = Route.REPLICA
-
-
-class _BlockView(_View[Row]):
-    """Executes in an open block of its session."""
-
-    def __init__(self, session: AsyncSession[Row], block: Block) -> None:
-        super().__init__(session)
-        self._block = block
-
-    def _check(self) -> None:
-        if self._session._runner.block is not self._block:
-            raise UsageError(f"this {self._what} is over; open a new one")
-
-    _what = "block"
+async def end_transaction(session: AsyncRunning, block: Block) -> None:
+    """What a block on the endpoint leaves behind: its write, what it has set, its connection."""
+    core, state, lent = session.core, session.state, block.lent
+    assert isinstance(lent, AsyncEndpointLent)
+    if block.write is not None:
+        core.log.finish(block.write)
+    state.saw(core.log.started)
+    if block.keeps_connection and not lent.connection.closed:
+        state.keep(lent)
+    if lent is not state.kept:
+        # An endpoint that cannot tell its transaction status cannot tell that one is open.
+        trusted = block.ended_well or core.profile.reports_transactions
+        await lent.give_back(discard=not trusted)
+    if block.changed_schema:
+        await core.schema_changed()
 
 
-class AsyncTransaction(_BlockView[Row]):
-    """An open transaction. Not for sharing between threads or tasks."""
+async def open_snapshot(session: AsyncRunning) -> Block:
+    """A read-only transaction on a replica that is fresh enough, else on the endpoint. Raises
+    `RoutingError` where there is neither."""
+    block = await open_replica_snapshot(session)
+    if block is not None:
+        return block
+    if session.core.endpoint is None:
+        raise refusal(session.not_served(NO_FACTS))
+    block = await open_transaction(session)
+    block.is_snapshot = True
+    return await _begun(session, block)
 
-    _what = "transaction"
 
-    def transaction(self) -> AbstractAsyncContextManager[AsyncTransaction[Row]]:
-        """A savepoint in this transaction, rolled back to on error."""
-        self._check()
-        return self._session.transaction()
+async def open_replica_snapshot(session: AsyncRunning) -> Block | None:
+    """A read-only transaction on a replica; None if none may serve it."""
+    lent = await session.borrow() if session.core.settings.replicas else None
+    return None if lent is None else await _begun(session, Block(lent, is_snapshot=True))
 
 
-class AsyncSnapshot(_BlockView[Row]):
-    """An open read-only view of one moment. Not for sharing between threads or tasks."""
+async def _begun(session: AsyncRunning, block: Block) -> Block:
+    is_set = isinstance(block.lent, AsyncEndpointLent)
+    try:
+        await block.lent.begin(() if is_set else session.state.ledger.replay)
+    except BaseException:
+        # Cancelled, it may have begun all the same.
+        await end_snapshot(session, block)
+        raise
+    return block
 
-    _what = "snapshot"
+
+async def end_snapshot(session: AsyncRunning, block: Block) -> None:
+    """End it and give back what it was on, whatever happens."""
+    lent = block.lent
+    if not isinstance(lent, AsyncEndpointLent):
+        await lent.end()
+        return
+    try:
+        await lent.rollback()
+        block.ended_well = True
+    finally:
+        await end_transaction(session, block)
+
+
+async def control_snapshot(
+    session: AsyncRunning, request: Request, decision: Decision
+) -> Result[Any] | None:
+    """Begin or end a snapshot by statement; None for what runs in one."""
+    state, began = session.state, now()
+    statement, block = analyse(request.text), state.block
+    if statement.begins_snapshot and block is None:
+        block = await open_snapshot(session)
+        block.by_statement = True
+        state.open(block)
+    elif statement.ends_transaction and block is not None and block.by_statement:
+        state.close()
+        await end_snapshot(session, block)
+    else:
+        return None
+    lent = block.lent
+    if lent.name is not None:
+        decision = decision.by(lent.name, lent.freshness.staleness(now()))
+    found = Found(None, (), -1, statement.verb)
+    return session.done(request, Answered(decision, found, began, began))

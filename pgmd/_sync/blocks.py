@@ -1,124 +1,122 @@
 # Generated from pgmd/_async/blocks.py by pgmd._tools.unasync. Do not edit.
-"""What a session hands out: open blocks and views of itself."""
+"""Transactions and snapshots: how a session's blocks begin and end."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, overload
-from weakref import WeakSet
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from psycopg.rows import BaseRowFactory
-from typing_extensions import TypeVar
+import psycopg
 
+from ..answers.found import Found
 from ..answers.result import Result
-from ..errors import UsageError
-from ..pooling import Slot
-from ..replicas.members import Member
-from ..request import Params, Sql
-from ..routing.decision import Route
-from ..runtime import threads as runtime
-from .sides.endpoint import Pooled
-
-if TYPE_CHECKING:
-    from .session import Session
-
-Row = TypeVar("Row", default=tuple[Any, ...])
-Other = TypeVar("Other")
+from ..process.clock import now
+from ..request import Request
+from ..routing.decision import NO_FACTS, Decision
+from ..sql import analyse
+from .choosing import refusal
+from .running import Answered, Running
+from .sides.endpoint import EndpointLent
+from .state import Block
 
 
-@dataclass(slots=True, eq=False)
-class Block:
-    """An open transaction or snapshot, and what it holds until it ends."""
-
-    connection: Pooled | None = None
-    slot: Slot[Member] | None = None
-    is_snapshot: bool = False
-    # The position of the first write in it.
-    write: int | None = None
-    changed_schema: bool = False
-    # A statement in it set something that is still there after it.
-    keeps_connection: bool = False
-    # Begun by BEGIN TRANSACTION READ ONLY, and ended by COMMIT or ROLLBACK.
-    by_statement: bool = False
-    ended_well: bool = False
-    # The fan-outs begun in it. One that is dropped ends there and then in threads only.
-    fan_outs: Any = field(default_factory=set if runtime.ASYNC else WeakSet)
+def open_transaction(session: Running) -> Block:
+    """A block on the endpoint, on the session's own connection if it has one."""
+    return Block(session.state.kept or session.core.lend())
 
 
-class _View(Generic[Row]):
-    """Executes in its session, on a route."""
-
-    _route: Route | None = None
-
-    def __init__(self, session: Session[Row]) -> None:
-        self._session = session
-
-    @overload
-    def execute(self, query: Sql, params: Params | None = None) -> Result[Row]: ...
-
-    @overload
-    def execute(
-        self,
-        query: Sql,
-        params: Params | None = None,
-        *,
-        row_factory: BaseRowFactory[Other],
-    ) -> Result[Other]: ...
-
-    def execute(
-        self,
-        query: Sql,
-        params: Params | None = None,
-        *,
-        row_factory: BaseRowFactory[Any] | None = None,
-    ) -> Result[Any]:
-        """As the session's `execute()`."""
-        self._check()
-        return self._session.run(query, params, row_factory, self._route)
-
-    def _check(self) -> None:
-        pass
+@contextmanager
+def committed(session: Running, block: Block) -> Iterator[None]:
+    """BEGIN (or a savepoint), and COMMIT at the end. Raises with `outcome` UNKNOWN when the answer
+    to COMMIT is lost."""
+    lent = block.lent
+    assert isinstance(lent, EndpointLent)
+    committing = False
+    try:
+        with lent.connection.transaction():
+            yield
+            committing = True
+    except psycopg.Error as error:
+        session.raise_(error, None, is_read=not committing, lost=lent.is_lost)
+    block.ended_well = True
 
 
-class EndpointView(_View[Row]):
-    """A session whose statements all go to the endpoint."""
-
-    _route = Route.ENDPOINT
-
-
-class ReplicaView(_View[Row]):
-    """A session whose statements all go to a replica; `RoutingError` for what may not."""
-
-    _route = Route.REPLICA
-
-
-class _BlockView(_View[Row]):
-    """Executes in an open block of its session."""
-
-    def __init__(self, session: Session[Row], block: Block) -> None:
-        super().__init__(session)
-        self._block = block
-
-    def _check(self) -> None:
-        if self._session._runner.block is not self._block:
-            raise UsageError(f"this {self._what} is over; open a new one")
-
-    _what = "block"
+def end_transaction(session: Running, block: Block) -> None:
+    """What a block on the endpoint leaves behind: its write, what it has set, its connection."""
+    core, state, lent = session.core, session.state, block.lent
+    assert isinstance(lent, EndpointLent)
+    if block.write is not None:
+        core.log.finish(block.write)
+    state.saw(core.log.started)
+    if block.keeps_connection and not lent.connection.closed:
+        state.keep(lent)
+    if lent is not state.kept:
+        # An endpoint that cannot tell its transaction status cannot tell that one is open.
+        trusted = block.ended_well or core.profile.reports_transactions
+        lent.give_back(discard=not trusted)
+    if block.changed_schema:
+        core.schema_changed()
 
 
-class Transaction(_BlockView[Row]):
-    """An open transaction. Not for sharing between threads or tasks."""
+def open_snapshot(session: Running) -> Block:
+    """A read-only transaction on a replica that is fresh enough, else on the endpoint. Raises
+    `RoutingError` where there is neither."""
+    block = open_replica_snapshot(session)
+    if block is not None:
+        return block
+    if session.core.endpoint is None:
+        raise refusal(session.not_served(NO_FACTS))
+    block = open_transaction(session)
+    block.is_snapshot = True
+    return _begun(session, block)
 
-    _what = "transaction"
 
-    def transaction(self) -> AbstractContextManager[Transaction[Row]]:
-        """A savepoint in this transaction, rolled back to on error."""
-        self._check()
-        return self._session.transaction()
+def open_replica_snapshot(session: Running) -> Block | None:
+    """A read-only transaction on a replica; None if none may serve it."""
+    lent = session.borrow() if session.core.settings.replicas else None
+    return None if lent is None else _begun(session, Block(lent, is_snapshot=True))
 
 
-class Snapshot(_BlockView[Row]):
-    """An open read-only view of one moment. Not for sharing between threads or tasks."""
+def _begun(session: Running, block: Block) -> Block:
+    is_set = isinstance(block.lent, EndpointLent)
+    try:
+        block.lent.begin(() if is_set else session.state.ledger.replay)
+    except BaseException:
+        # Cancelled, it may have begun all the same.
+        end_snapshot(session, block)
+        raise
+    return block
 
-    _what = "snapshot"
+
+def end_snapshot(session: Running, block: Block) -> None:
+    """End it and give back what it was on, whatever happens."""
+    lent = block.lent
+    if not isinstance(lent, EndpointLent):
+        lent.end()
+        return
+    try:
+        lent.rollback()
+        block.ended_well = True
+    finally:
+        end_transaction(session, block)
+
+
+def control_snapshot(session: Running, request: Request, decision: Decision) -> Result[Any] | None:
+    """Begin or end a snapshot by statement; None for what runs in one."""
+    state, began = session.state, now()
+    statement, block = analyse(request.text), state.block
+    if statement.begins_snapshot and block is None:
+        block = open_snapshot(session)
+        block.by_statement = True
+        state.open(block)
+    elif statement.ends_transaction and block is not None and block.by_statement:
+        state.close()
+        end_snapshot(session, block)
+    else:
+        return None
+    lent = block.lent
+    if lent.name is not None:
+        decision = decision.by(lent.name, lent.freshness.staleness(now()))
+    found = Found(None, (), -1, statement.verb)
+    return session.done(request, Answered(decision, found, began, began))

@@ -19,7 +19,11 @@ from pathlib import Path
 from tokenize import COMMENT, DEDENT, INDENT, NAME, NEWLINE, NL, STRING
 
 ROOT = Path(__file__).resolve().parents[2]
-TREES = {"pgmd/_async": "pgmd/_sync", "tests/async_": "tests/sync"}
+TREES = {
+    "pgmd/_async": "pgmd/_sync",
+    "tests/async_": "tests/sync",
+    "tests/sides/async_": "tests/sides/sync",
+}
 MARK = "# Generated from "
 
 # What `Async` prefixes do not cover. Each name must occur in some source, or --check fails.

@@ -36,7 +36,8 @@ from psycopg.adapt import AdaptersMap
 from psycopg.pq import Format
 
 from .. import psycopg
-from .._sync.engine import Engine
+from .._sync.dropin.attached import address_of
+from .._sync.engine import Engine, engine_of
 from ..dropin.shown import Identity, identity
 from ..servers.profile import Dialect
 from ..settings.conninfo import is_motherduck
@@ -83,14 +84,14 @@ class DatabaseWrapper(theirs.DatabaseWrapper):  # type: ignore[misc]
     def _with_given(self, params: dict[str, Any], engine: Any) -> dict[str, Any]:
         engine = import_string(engine) if isinstance(engine, str) else engine
         engine = engine if isinstance(engine, Engine) else engine()
-        profile = engine.profile
+        profile = engine._core.profile
         if profile.dialect is Dialect.POSTGRES and profile.time_zone != self.timezone_name:
             raise ImproperlyConfigured(
                 f"OPTIONS: the engine's endpoint is in the time zone {profile.time_zone!r}, "
                 f"Django's connections in {self.timezone_name!r}: open the engine with "
                 f"options='-c TimeZone={self.timezone_name}' in its conninfo"
             )
-        known = engine.endpoint._settings.options if engine.endpoint is not None else {}
+        known = address_of(engine)
         kept = {"options": known["options"]} if known.get("options") else {}
         return {**kept, **params, "engine": engine}
 
@@ -221,7 +222,7 @@ def _own_engine(alias: str, address: dict[str, Any], settings: dict[str, Any]) -
     key = os.getpid(), alias, identity(address)
     with _opening:
         if key not in _engines:
-            engine = Engine.of(from_params(address, settings))
+            engine = engine_of(from_params(address, settings))
             engine.open()
             _engines[key] = engine
         return _engines[key]

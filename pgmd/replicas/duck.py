@@ -34,12 +34,14 @@ Interrupted = duckdb.InterruptException
 
 
 class Run:
-    """One execution: cancelling it cannot hit the next one on the same cursor."""
+    """One execution: cancelling it cannot hit the next one on the same cursor. `ended` is when
+    (on the monotonic clock) all of its answer was there."""
 
-    __slots__ = ("cancelled",)
+    __slots__ = ("cancelled", "ended")
 
     def __init__(self) -> None:
         self.cancelled = False
+        self.ended = 0.0
 
 
 class Answer(NamedTuple):

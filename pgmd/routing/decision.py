@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..sql import Fact
 
@@ -127,6 +127,10 @@ class Decision:
         return Decision(
             Route.REPLICA, self.reason, replica=replica, staleness=staleness, facts=self.facts
         )
+
+    def within(self, database: str) -> Decision:
+        """The same, of an engine that has several databases."""
+        return replace(self, database=database)
 
     def explain(self) -> str:
         """One line for people."""

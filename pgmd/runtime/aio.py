@@ -308,6 +308,11 @@ def home() -> asyncio.AbstractEventLoop:
     return asyncio.get_running_loop()
 
 
+def complete(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Do *work* in a thread that has no loop, blocking."""
+    return asyncio.run(work())
+
+
 async def finish(work: Coroutine[Any, Any, None]) -> None:
     """Run *work* to its end, even when the caller is cancelled meanwhile."""
     try:

@@ -349,6 +349,11 @@ class Gate:
         return self._event.wait(seconds)
 
 
+def complete(work: Callable[[], T]) -> T:
+    """Do *work*, blocking."""
+    return work()
+
+
 def home() -> object:
     """To what the things made here belong: the process, whichever thread it is."""
     return _PROCESS

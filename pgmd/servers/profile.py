@@ -67,6 +67,16 @@ class Profile:
         return _LACKING.get(verb)
 
     @property
+    def speaks_duckdb(self) -> bool:
+        """Whether it has the replicas' SQL: they describe, set and refuse what it does."""
+        return self.dialect is Dialect.DUCKDB
+
+    @property
+    def sends_nested_as_text(self) -> bool:
+        """Whether a STRUCT, a MAP or a list in a list arrives as DuckDB's text for it."""
+        return self.dialect is Dialect.DUCKDB
+
+    @property
     def has_savepoints(self) -> bool:
         return self.dialect is Dialect.POSTGRES
 

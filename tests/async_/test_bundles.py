@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import random
 import threading
 from collections.abc import Iterator, Sequence
@@ -28,11 +29,17 @@ from .test_fanout import at_rest, squares_on
 SQUARE = "SELECT square FROM t WHERE n = %s"
 
 
+# Of this colour.
+_package = pgmd.AsyncSession.__module__.rpartition(".")[0]
+_asking: Any = importlib.import_module(f"{_package}.asking")
+
+
 @pytest.fixture
 def bundles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Of how many statements each bundle was. All of a fan-out are of 16, from its beginning."""
     found = []
-    run = pgmd.AsyncSession.run_together
+    asking = _asking.AsyncAsking
+    run = asking.run_together
 
     async def counted(self: Any, queries: Any) -> Any:
         results = await run(self, queries)
@@ -40,7 +47,7 @@ def bundles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             found.append(len(queries))
         return results
 
-    monkeypatch.setattr(pgmd.AsyncSession, "run_together", counted)
+    monkeypatch.setattr(asking, "run_together", counted)
     monkeypatch.setattr(bundling, "_SIZES", (16,))
     return found
 

@@ -514,7 +514,10 @@ async def test_a_read_only_transaction_is_a_snapshot(stand: Stand) -> None:
                     assert await cursor.fetchone() == (4,)
                 assert reader.info.transaction_status == pq.TransactionStatus.INTRANS
             assert reader.info.transaction_status == pq.TransactionStatus.IDLE
-        assert engine.stats()["replicas"]["pool_available"] == engine.replicas.stats()["pool_size"]
+        assert (
+            engine.stats()["replicas"]["pool_available"]
+            == engine._core.replicas.stats()["pool_size"]
+        )
 
 
 async def test_a_pool_ends_a_read_only_transaction_that_was_left_open(stand: Stand) -> None:
@@ -530,7 +533,10 @@ async def test_a_pool_ends_a_read_only_transaction_that_was_left_open(stand: Sta
             connection = await pool.getconn()
             assert connection.info.transaction_status == pq.TransactionStatus.IDLE
             await pool.putconn(connection)
-        assert engine.stats()["replicas"]["pool_available"] == engine.replicas.stats()["pool_size"]
+        assert (
+            engine.stats()["replicas"]["pool_available"]
+            == engine._core.replicas.stats()["pool_size"]
+        )
 
 
 async def test_a_read_that_a_replica_cannot_run_in_a_read_only_transaction(stand: Stand) -> None:
@@ -588,13 +594,16 @@ async def test_cancel_stops_a_read_on_a_replica(stand: Stand) -> None:
         await connection.execute("SELECT i FROM t")
         jobs: Any = runtime.Jobs(1)
         job = jobs.start(lambda: connection.execute(query), lambda: None)
-        await until(lambda: connection.pgmd._session._runner.running is not None)
+        await until(lambda: connection.pgmd._asking.running is not None)
         await connection.cancel_safe()
         with pytest.raises(psycopg.errors.QueryCanceled):
             await jobs.result(job)
         await jobs.close()
         assert await (await connection.execute("SELECT max(i) FROM t")).fetchone() == (5,)
-        assert engine.stats()["replicas"]["pool_available"] == engine.replicas.stats()["pool_size"]
+        assert (
+            engine.stats()["replicas"]["pool_available"]
+            == engine._core.replicas.stats()["pool_size"]
+        )
 
 
 async def test_a_cancel_that_duckdb_forgets_is_repeated(
@@ -614,8 +623,8 @@ async def test_a_cancel_that_duckdb_forgets_is_repeated(
     async with ready(stand) as engine, await connected(stand, engine) as connection:
         jobs: Any = runtime.Jobs(1)
         job = jobs.start(lambda: connection.execute(query), lambda: None)
-        runner = connection.pgmd._session._runner
-        await until(lambda: runner.running is not None and runner.running[0].cursor is not None)
+        asking: Any = connection.pgmd._asking
+        await until(lambda: asking.running is not None and asking.running.slot.cursor is not None)
         await connection.cancel_safe()
         with pytest.raises(psycopg.errors.QueryCanceled):
             await jobs.result(job)
@@ -669,7 +678,7 @@ async def test_the_environment_attaches_replicas(
     finally:
         await detach()
     with pytest.raises(pgmd.UsageError, match="closed"):
-        engine.check_open()
+        engine._core.check_open()
 
 
 async def test_a_pool_lends_routed_connections(stand: Stand) -> None:

@@ -223,7 +223,8 @@ async def test_replicas_are_cut_off_from_the_machine(stand: Stand, tmp_path: Pat
     async with pgmd.AsyncEngine(stand.endpoint(), replicas) as engine:
         await engine.wait()
         for name in ("replica-1", "replica-2"):
-            slot = await engine.replicas.lend(lambda member, name=name: member.name == name)  # type: ignore[misc]
+            slot = await engine._core.replicas.lend(lambda member, name=name: member.name == name)  # type: ignore[misc]
+            lent: Any = engine._core.lent_of(slot)
             try:
                 for attack in (
                     f"SELECT * FROM read_csv('{secret}')",
@@ -234,18 +235,11 @@ async def test_replicas_are_cut_off_from_the_machine(stand: Stand, tmp_path: Pat
                     "SET enable_external_access = true",
                     "INSTALL httpfs",
                 ):
-                    run = _run()
                     with pytest.raises(duckdb.Error):
-                        await engine.replicas.command(slot, run, attack)
+                        await lent._command(attack)
             finally:
-                engine.replicas.give_back(slot)
+                engine._core.replicas.give_back(slot)
     assert not (tmp_path / "out.csv").exists()
-
-
-def _run() -> Any:
-    from pgmd.replicas.duck import Run
-
-    return Run()
 
 
 async def test_a_full_pool_says_how_to_help_itself(stand: Stand) -> None:
@@ -278,8 +272,14 @@ async def test_secrets_stay_out_of_logs_reprs_and_errors(
                         shown.append((await s.execute(query)).decision)
                     except psycopg.Error as error:
                         shown += traceback.format_exception(error)
-                shown += [engine, s, engine.settings, engine.stats(), engine.replicas.members]
-                shown += [engine.endpoint, engine.replicas, engine.redact]
+                shown += [
+                    engine,
+                    s,
+                    engine._core.settings,
+                    engine.stats(),
+                    engine._core.replicas.members,
+                ]
+                shown += [engine._core.endpoint, engine._core.replicas, engine._core.redact]
     text = "\n".join(map(repr, shown)) + "\n".join(map(str, shown)) + caplog.text
     assert len(text) > 500
     assert secret not in text

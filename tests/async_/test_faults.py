@@ -65,7 +65,7 @@ async def test_a_server_that_hangs_gives_a_time_out_not_a_wait_for_ever(containe
                     lambda: holder.execute("SELECT count(*) FROM t"),
                     getattr(holder, "cancel", print),
                 )
-                await until(lambda: holder._runner.running is not None)
+                await until(lambda: holder._asking.running is not None)
                 with pytest.raises(pgmd.PoolTimeout):
                     await waiter.execute("SELECT count(*) FROM t")
                 container.container.unpause()
@@ -126,7 +126,7 @@ async def test_a_write_under_way_when_a_local_endpoint_stops(
         await s.execute("CREATE TABLE t AS SELECT 1 AS n")
         work = f"INSERT INTO t {stand.long_query}"
         job = jobs.start(lambda: s.execute(work), print)
-        await until(lambda: s._runner.running is not None)
+        await until(lambda: s._asking.running is not None)
     with pytest.raises(psycopg.Error) as caught:
         await job.result()
     await jobs.close()

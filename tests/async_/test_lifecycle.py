@@ -56,7 +56,7 @@ def wire(endpoint: LocalEndpoint, **settings: Any) -> pgmd.Replica:
 
 
 def names(engine: pgmd.AsyncEngine) -> set[str]:
-    return {member.name for member in engine.serving}
+    return {member.name for member in engine._core.replicas.serving}
 
 
 # -------------------------------------------------------------------------------------- opening
@@ -99,7 +99,7 @@ async def test_an_engine_without_an_endpoint_waits_for_its_replicas(tmp_path: Pa
     replica = pgmd.Replica(file=file, min_size=0, max_idle=0.05)
     async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
         for _ in range(2):
-            await until(lambda: not engine.members)
+            await until(lambda: not engine._core.replicas.members)
             assert (await s.execute("SELECT answer FROM t")).fetchone() == (42,)
 
 
@@ -114,7 +114,7 @@ async def test_no_statement_fails_or_waits_while_replicas_are_replaced(stand: St
             await s.execute("CREATE TABLE t AS SELECT 42 AS answer")
             await engine.publish()
             bookmark = s.bookmark
-        first = engine.members
+        first = engine._core.replicas.members
         async with load(engine, bookmark, callers=callers) as counts:
             for _ in range(rounds):
                 before = counts["answers"]
@@ -122,7 +122,7 @@ async def test_no_statement_fails_or_waits_while_replicas_are_replaced(stand: St
                 await until(lambda before=before: counts["answers"] >= before + callers)  # type: ignore[misc]
         assert counts["failures"] == 0
         assert counts["elsewhere"] == 0
-        assert not any(member in first for member in engine.members)
+        assert not any(member in first for member in engine._core.replicas.members)
         replicas = engine.stats()["replicas"]
         assert replicas["pool_available"] == replicas["pool_size"] == 32
 
@@ -174,11 +174,11 @@ async def crowd(works: list[Callable[[], Any]]) -> AsyncIterator[None]:
 
 async def test_what_runs_on_a_replaced_replica_ends_there(stand: Stand) -> None:
     async with await engine_on(stand, 1) as engine, engine.session() as s:
-        old = engine.members[0]
+        old = engine._core.replicas.members[0]
         async with s.snapshot() as snapshot:
             await snapshot.execute("SELECT 1 AS a")
             await engine.recycle()
-            assert engine.members[0] is not old
+            assert engine._core.replicas.members[0] is not old
             assert (await snapshot.execute("SELECT 2 AS a")).fetchone() == (2,)
         # With its last cursor it is closed.
         with pytest.raises(duckdb.ConnectionException):
@@ -189,8 +189,13 @@ async def test_a_replica_is_replaced_before_it_is_too_old(tmp_path: Path) -> Non
     file = make_file(tmp_path / "a.duckdb")
     replicas = [pgmd.Replica(file=file, max_lifetime=0.2)]
     async with pgmd.AsyncEngine(replicas=replicas) as engine:
-        first = engine.members[0]
-        await until(lambda: bool(engine.members) and engine.members[0] is not first)
+        first = engine._core.replicas.members[0]
+        await until(
+            lambda: (
+                bool(engine._core.replicas.members)
+                and engine._core.replicas.members[0] is not first
+            )
+        )
 
 
 async def test_a_replacement_that_fails_leaves_the_old_one_serving(tmp_path: Path) -> None:
@@ -212,7 +217,7 @@ async def test_a_replacement_that_fails_leaves_the_old_one_serving(tmp_path: Pat
 async def test_an_idle_replica_sleeps_and_is_woken_by_a_read(stand: Stand) -> None:
     each = {"min_size": 0, "max_idle": 0.1}
     async with pgmd.AsyncEngine(stand.endpoint(), stand.replicas(1, **each)) as engine:
-        await until(lambda: not engine.members)
+        await until(lambda: not engine._core.replicas.members)
         assert engine.stats()["replicas"]["replicas_failed"] == 0
         async with engine.session() as s:
             decision = (await s.execute("SELECT 1 AS a")).decision
@@ -226,10 +231,10 @@ async def test_an_idle_replica_sleeps_and_is_woken_by_a_read(stand: Stand) -> No
 async def test_explaining_wakes_nobody(tmp_path: Path, stand: Stand) -> None:
     replica = pgmd.Replica(file=make_file(tmp_path / "a.duckdb"), min_size=0, max_idle=0.05)
     async with pgmd.AsyncEngine(stand.endpoint(), [replica]) as engine, engine.session() as s:
-        await until(lambda: not engine.members)
+        await until(lambda: not engine._core.replicas.members)
         assert s.explain("SELECT 1 AS a").reason is Reason.REPLICAS_DOWN
-        assert not engine.members
-        assert engine.replicas.trouble == "replica-1 sleeps"
+        assert not engine._core.replicas.members
+        assert engine._core.replicas.trouble == "replica-1 sleeps"
 
 
 async def test_what_was_published_during_its_sleep_is_seen_after_it(tmp_path: Path) -> None:
@@ -239,7 +244,7 @@ async def test_what_was_published_during_its_sleep_is_seen_after_it(tmp_path: Pa
             pgmd.AsyncEngine(pgmd.Endpoint(local.dsn), [replica]) as engine,
             engine.session() as s,
         ):
-            await until(lambda: not engine.members)
+            await until(lambda: not engine._core.replicas.members)
             await s.execute("CREATE TABLE t AS SELECT 42 AS answer")
             await engine.publish()
             while (result := await s.execute("SELECT answer FROM t")).decision.replica is None:
@@ -259,16 +264,16 @@ async def test_a_new_token_replaces_the_replica(tmp_path: Path) -> None:
             pgmd.AsyncEngine(pgmd.Endpoint(local.dsn), [replica]) as engine,
             engine.session() as s,
         ):
-            assert engine.members[0].token == TOKEN
+            assert engine._core.replicas.members[0].token == TOKEN
             tokens.append("tok-rs-new")
 
             async def is_replaced() -> bool:
                 await s.execute("SELECT 1 AS a", route="replica")
-                return engine.members[0].token == "tok-rs-new"
+                return engine._core.replicas.members[0].token == "tok-rs-new"
 
             while not await is_replaced():
                 await pause()
-            assert engine.replicas.failures == {}
+            assert engine._core.replicas.failures == {}
 
 
 async def test_a_token_that_is_no_longer_valid_is_asked_for_anew(tmp_path: Path) -> None:
@@ -282,15 +287,18 @@ async def test_a_token_that_is_no_longer_valid_is_asked_for_anew(tmp_path: Path)
     tokens.append("tok-rs-new")
     with scaling(tmp_path, port=port, password=password, read_scaling_token="tok-rs-new"):
         async with engine, engine.session() as s:
-            first = engine.members[0]
+            first = engine._core.replicas.members[0]
 
             async def is_back() -> bool:
                 assert (await s.execute("SELECT 1 AS a")).fetchone() == (1,)
-                return bool(engine.serving) and engine.members[-1] is not first
+                return (
+                    bool(engine._core.replicas.serving)
+                    and engine._core.replicas.members[-1] is not first
+                )
 
             while not await is_back():
                 await pause()
-            assert engine.members[-1].token == "tok-rs-new"
+            assert engine._core.replicas.members[-1].token == "tok-rs-new"
 
 
 async def test_a_token_function_that_fails_is_named_and_shows_nothing(tmp_path: Path) -> None:
@@ -300,7 +308,7 @@ async def test_a_token_function_that_fails_is_named_and_shows_nothing(tmp_path: 
     with scaling(tmp_path) as local:
         replicas = [wire(local, token=broken), wire(local, token=lambda: "")]
         async with pgmd.AsyncEngine(pgmd.Endpoint(local.dsn), replicas) as engine:
-            assert engine.replicas.failures == {
+            assert engine._core.replicas.failures == {
                 "replica-1": "its token function raised RuntimeError",
                 "replica-2": "its token function did not return a token",
             }

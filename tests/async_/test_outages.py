@@ -94,9 +94,9 @@ async def test_all_who_wait_are_served_soon_after_it_is_back(
 ) -> None:
     async with engine(max_size=count, timeout=60.0) as e:
         # Every connection of the pool is open when the endpoint goes.
-        lent = [await e.lend() for _ in range(count)]
+        lent = [await e._core.lend() for _ in range(count)]
         for connection in lent:
-            await e.give_back(connection)
+            await connection.give_back()
         proxy.kill()
         askers = Askers(e, count)
         await until(lambda: waiting(e) == count)
@@ -157,8 +157,8 @@ async def test_nobody_who_waits_means_no_more_attempts(engine: Open, proxy: Prox
         proxy.kill()
         assert isinstance(await ask(e), pgmd.PoolTimeout)
         assert waiting(e) == 0
-        assert e.endpoint is not None
-        await until(lambda: not e.endpoint._is_insisting)
+        assert e._core.endpoint is not None
+        await until(lambda: not e._core.endpoint._is_insisting)
         proxy.heal()
         assert await ask(e) == 42
 

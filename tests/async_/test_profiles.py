@@ -15,17 +15,17 @@ from .helpers import engine_on
 
 async def backend(engine: pgmd.AsyncEngine) -> int:
     """The server's number of the connection that the next statement gets."""
-    connection = await engine.lend()
+    connection = await engine._core.lend()
     try:
-        return connection.info.backend_pid
+        return connection.connection.info.backend_pid
     finally:
-        await engine.give_back(connection)
+        await connection.give_back()
 
 
 async def test_a_stand_is_recognised(stand: Stand) -> None:
     async with await engine_on(stand, 0) as engine:
-        assert engine.profile.name == ("postgres" if stand.is_postgres else "duckdb")
-        assert engine.profile.reports_transactions
+        assert engine._core.profile.name == ("postgres" if stand.is_postgres else "duckdb")
+        assert engine._core.profile.reports_transactions
 
 
 @pytest.mark.only("postgres", reason="it is sent as text to a local endpoint")
@@ -84,7 +84,7 @@ async def test_a_connection_with_session_state_is_not_handed_on(stand: Stand) ->
 async def test_transactions_hold_at_an_endpoint_that_always_says_idle(idle_stand: Stand) -> None:
     count = "SELECT count(*) FROM t"
     async with await engine_on(idle_stand, 1, max_size=1) as engine, engine.session() as s:
-        assert not engine.profile.reports_transactions
+        assert not engine._core.profile.reports_transactions
         await s.execute("CREATE TABLE t (n int UNIQUE)")
         async with s.transaction() as tx:
             await tx.execute("INSERT INTO t VALUES (1)")

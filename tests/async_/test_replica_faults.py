@@ -81,7 +81,7 @@ class Faulty:
             for proxy in self.far
         ]
         async with pgmd.AsyncEngine(endpoint, replicas) as engine:
-            await until(lambda: len(engine.serving) == 2)
+            await until(lambda: len(engine._core.replicas.serving) == 2)
             await engine.publish()
             try:
                 yield engine
@@ -101,7 +101,7 @@ def lent(engine: pgmd.AsyncEngine) -> int:
 
 
 def names(engine: pgmd.AsyncEngine) -> set[str]:
-    return {member.name for member in engine.serving}
+    return {member.name for member in engine._core.replicas.serving}
 
 
 @pytest.fixture(params=[pytest.param("postgres", marks=pytest.mark.postgres), "wire"])
@@ -229,11 +229,11 @@ async def test_a_replica_that_does_not_answer_is_left_out_until_it_does(
         ill(faulty.far[0])
         await is_withdrawn(engine, FIRST)
         assert names(engine) == {SECOND}
-        assert set(engine.replicas.failures) == {FIRST}
+        assert set(engine._core.replicas.failures) == {FIRST}
         await load.more_of(SECOND, count=20)
         faulty.heal()
         await is_back(engine, load)
-        assert engine.replicas.failures == {}
+        assert engine._core.replicas.failures == {}
 
 
 @pytest.mark.parametrize("ill", [Proxy.cut, Proxy.refuse, slow_down])
@@ -258,7 +258,7 @@ async def test_a_replica_that_may_not_read_leaves_it_to_the_endpoint(
                     assert result.fetchall() == [(ANSWER,)]
                     assert result.decision.reason in (Reason.FAILED, Reason.REPLICAS_DOWN)
                 admin.execute(sql.SQL("GRANT SELECT ON t TO {}").format(role))
-                await until(lambda: len(engine.serving) == 2)
+                await until(lambda: len(engine._core.replicas.serving) == 2)
                 result = await s.execute("SELECT n FROM t")
                 assert (result.fetchall(), result.decision.route) == ([(ANSWER,)], Route.REPLICA)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from ipaddress import ip_address
 from typing import Any
 
@@ -246,7 +247,7 @@ async def test_a_schema_change_made_elsewhere_gives_no_wrong_column(stand: Stand
             assert len(at_once.fetchall()[0]) == len(shown)
             if stand.is_live:
                 # As happens by itself, twice a minute.
-                await engine.schema_changed()
+                await engine._core.schema_changed()
             else:
                 await engine.publish()
             noticed = await s.execute("SELECT * FROM flights")
@@ -424,18 +425,25 @@ async def test_a_snapshot_after_a_write_contains_it(stand: Stand) -> None:
         assert (await s.endpoint.execute("SELECT count(*) FROM flights")).fetchone() == (50,)
 
 
+# Of this colour.
+_package = pgmd.AsyncSession.__module__.rpartition(".")[0]
+_instance: Any = importlib.import_module(f"{_package}.sides.instance")
+
+
+def _stopped(begin: Any) -> Any:
+    async def stopped(self: Any, before: Any) -> None:
+        await begin(self, before)
+        raise ZeroDivisionError
+
+    return stopped
+
+
 async def test_a_snapshot_that_is_stopped_while_it_opens_leaves_no_transaction(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with await engine_on(stand, 1, each={"max_size": 1}) as engine, engine.session() as s:
-        command = engine.replicas.command
-
-        async def stopped(slot: Any, run: Any, text: str) -> None:
-            await command(slot, run, text)
-            if text.startswith("BEGIN"):
-                raise ZeroDivisionError
-
-        monkeypatch.setattr(engine.replicas, "command", stopped)
+        side = _instance.AsyncInstanceLent
+        monkeypatch.setattr(side, "begin", _stopped(side.begin))
         with pytest.raises(ZeroDivisionError):
             async with s.snapshot():
                 pass
@@ -559,10 +567,10 @@ async def test_a_statement_that_a_replica_refuses_as_a_write_is_remembered(stand
         await s.execute("CREATE VIEW draws AS SELECT nextval('numbers') AS n")
         if not stand.is_live:
             await engine.publish()
-        for member in engine.members:
+        for member in engine._core.replicas.members:
             # As if the view were newer than what is known of the replica's.
             member.definitions = None
-        engine._survey()
+        engine._core.survey()
         first = await s.execute("SELECT n FROM draws")
         assert first.decision.reason is Reason.REFUSED
         assert first.fetchone() == (1,)

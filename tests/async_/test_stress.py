@@ -217,7 +217,7 @@ async def test_a_cancelled_query_stops_soon_and_leaves_the_session_usable(stand:
         for view in (s.replica, s.endpoint):
             jobs = runtime.Jobs(1)
             job = jobs.start(lambda view=view: view.execute(long), getattr(s, "cancel", print))
-            await until(lambda: s._runner.running is not None)
+            await until(lambda: s._asking.running is not None)
             began = asyncio.get_running_loop().time() if runtime.ASYNC else 0.0
             await job.stop()
             if runtime.ASYNC:
@@ -237,7 +237,7 @@ async def test_a_write_that_is_cancelled_has_not_happened(stand: Stand, route: R
             work = f"INSERT INTO t {stand.long_query}"
         jobs = runtime.Jobs(1)
         job = jobs.start(lambda: s.execute(work), getattr(s, "cancel", print))
-        await until(lambda: s._runner.running is not None)
+        await until(lambda: s._asking.running is not None)
         await job.stop()
         await jobs.close()
         await engine.publish()
@@ -250,10 +250,10 @@ if runtime.ASYNC:
 
     async def test_a_cancelled_waiter_passes_its_grant_on(stand: Stand) -> None:
         async with await engine_on(stand, 1, each={"max_size": 1}) as engine:
-            slot = await engine.replicas.lend(lambda _: True)
-            waiter = asyncio.create_task(engine.replicas.lend(lambda _: True))
+            slot = await engine._core.replicas.lend(lambda _: True)
+            waiter = asyncio.create_task(engine._core.replicas.lend(lambda _: True))
             await until(lambda: engine.stats()["replicas"]["requests_waiting"] == 1)
-            engine.replicas.give_back(slot)
+            engine._core.replicas.give_back(slot)
             # The grant is there, the waiter has not seen it yet.
             waiter.cancel()
             with pytest.raises(asyncio.CancelledError):

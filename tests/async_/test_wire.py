@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 import pgmd
 from pgmd import Reason, Route
-from pgmd._async.sides.endpoint import has_gone
+from pgmd._async.sides.pool import has_gone
 from pgmd.local import LocalEndpoint
 
 from ..fixtures.proxy import Proxy, proxy_to
@@ -87,7 +87,7 @@ async def test_parameters_errors_names_and_arrow_are_the_endpoints(tmp_path: Pat
         with pytest.raises(psycopg.errors.InvalidTextRepresentation):
             await s.execute("SELECT 'x'::int")
         assert engine.stats()["routed"]["replica: READ"] == 2
-        assert engine.replicas.failures == {}
+        assert engine._core.replicas.failures == {}
 
 
 async def test_it_shows_what_was_published(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ async def test_a_write_is_not_sent_to_it(tmp_path: Path) -> None:
         with pytest.raises(pgmd.RoutingError):
             await s.replica.execute("CREATE TABLE t (a int)")
         # Nor would it run there.
-        member = engine.members[0]
+        member = engine._core.replicas.members[0]
         with (
             psycopg.connect(**member.instance.options) as connection,  # type: ignore[union-attr]  # it is a Wire
             pytest.raises(psycopg.Error, match="read-only"),
@@ -166,14 +166,14 @@ async def test_a_token_that_could_write_is_refused(tmp_path: Path) -> None:
         address = make_conninfo("", **{**conninfo_to_dict(local.dsn), "password": None})
         replica = pgmd.Replica(wire=address, token="tok-rw")
         async with pgmd.AsyncEngine(pgmd.Endpoint(local.dsn), [replica]) as engine:
-            assert "needs a read-scaling token" in engine.replicas.failures["replica-1"]
+            assert "needs a read-scaling token" in engine._core.replicas.failures["replica-1"]
 
 
 @pytest.mark.only("postgres", reason="its SQL is not DuckDB's")
 async def test_an_endpoint_of_another_dialect_has_no_such_replicas(stand: Stand) -> None:
     replica = pgmd.Replica(wire="host=127.0.0.1 port=1", token=TOKEN)
     async with pgmd.AsyncEngine(stand.endpoint(), [replica]) as engine:
-        assert "speaks DuckDB's SQL" in engine.replicas.failures["replica-1"]
+        assert "speaks DuckDB's SQL" in engine._core.replicas.failures["replica-1"]
 
 
 @asynccontextmanager
@@ -212,11 +212,11 @@ async def test_a_connection_that_has_gone_is_made_anew(tmp_path: Path) -> None:
                 # What has been cut is seen on the socket.
                 cursors = [slot.cursor for slot in slots(engine) if slot.cursor is not None]
                 await until(lambda cursors=cursors: all(map(has_ended, cursors)))  # type: ignore[misc]
-            assert engine.replicas.failures == {}
+            assert engine._core.replicas.failures == {}
 
 
 def slots(engine: pgmd.AsyncEngine) -> list[Any]:
-    return [slot for member in engine.replicas._slots._state._members for slot in member.free]
+    return [slot for member in engine._core.replicas._slots._state._members for slot in member.free]
 
 
 def has_ended(cursor: Any) -> bool:

@@ -86,7 +86,7 @@ class Place:
 
     @property
     def instance(self) -> Instance:
-        return self.engine.replicas.members[0].instance
+        return self.engine._core.replicas.members[0].instance
 
     @property
     def database(self) -> Path:

@@ -167,7 +167,9 @@ def test_the_only_paths_shown_are_those_of_the_source_and_of_the_home_folder(pla
     if place.kind == "live":
         # DuckDB takes what the extension connects with for a path.
         own.add(f"{place.folder}/connect_timeout=")
-        own.add(str(conninfo_to_dict(place.engine.settings.replicas[0].postgres or "")["host"]))
+        own.add(
+            str(conninfo_to_dict(place.engine._core.settings.replicas[0].postgres or "")["host"])
+        )
     assert paths <= own
 
 

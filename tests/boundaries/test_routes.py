@@ -45,7 +45,7 @@ def test_no_form_is_sent_to_a_replica(place: Place, tries: str) -> None:
 @pytest.mark.parametrize("place", ["file"], indirect=True)
 @pytest.mark.parametrize("tries", FORMS)
 def test_with_nobody_else_to_ask_every_form_is_an_error(place: Place, tries: str) -> None:
-    assert place.engine.settings.endpoint is None
+    assert place.engine._core.settings.endpoint is None
     before = place.state()
     with place.engine.session() as s:
         for form in FORMS[tries]:

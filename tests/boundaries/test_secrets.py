@@ -119,8 +119,8 @@ def role(embedded: Server) -> Iterator[Callable[[str], str]]:
 
 
 def _look_around(said: Said, engine: pgmd.Engine) -> None:
-    said.note(engine, engine.settings, engine.stats(), engine.replicas.failures)
-    said.note(*engine.settings.replicas, engine.settings.endpoint)
+    said.note(engine, engine._core.settings, engine.stats(), engine._core.replicas.failures)
+    said.note(*engine._core.settings.replicas, engine._core.settings.endpoint)
     with engine.session() as s:
         result = s.execute("SELECT 1 AS a")
         said.note(s, result, result.decision, s.explain("SELECT 1 AS a"), s.bookmark)
@@ -155,7 +155,7 @@ def test_an_engine_that_works_and_one_whose_database_is_gone(
 
 
 def _what_the_instance_shows(engine: pgmd.Engine) -> list[Any]:
-    cursor = engine.replicas.members[0].instance.cursor()
+    cursor = engine._core.replicas.members[0].instance.cursor()
     questions = [
         "FROM duckdb_secrets()", "FROM duckdb_databases()", "FROM duckdb_settings()",
         "FROM duckdb_logs()", "FROM duckdb_views()", "FROM which_secret('', 'postgres')",
@@ -168,11 +168,11 @@ def _what_the_instance_shows(engine: pgmd.Engine) -> list[Any]:
 
 def _read_the_catalogue(engine: pgmd.Engine) -> None:
     """What a live replica does from time to time, told as pgmd tells it."""
-    instance = engine.replicas.members[0].instance
+    instance = engine._core.replicas.members[0].instance
     try:
         instance.read_catalogue()
     except Exception as error:
-        raise pgmd.ReplicaError(engine.redact(str(error))) from error
+        raise pgmd.ReplicaError(engine._core.redact(str(error))) from error
 
 
 @pytest.mark.parametrize("secret", SECRETS)

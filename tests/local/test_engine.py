@@ -199,7 +199,7 @@ def test_an_unclean_exit_loses_nothing_that_was_acknowledged(file: Path) -> None
 def test_the_password_appears_nowhere(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     engine = pgmd.connect(f"local:{file}")
-    secret = str(engine.settings.endpoint.secret)  # type: ignore[union-attr]
+    secret = str(engine._core.settings.endpoint.secret)  # type: ignore[union-attr]
     with engine, engine.session() as s:
         s.execute("CREATE TABLE t (a int)")
         with pytest.raises(psycopg.Error) as failed:
@@ -207,7 +207,7 @@ def test_the_password_appears_nowhere(file: Path, caplog: pytest.LogCaptureFixtu
         shown = [repr(engine), repr(s), str(failed.value), caplog.text, str(engine.stats())]
         assert not any(secret in text for text in shown)
         # Nobody else on this machine gets in without it.
-        options = psycopg.conninfo.conninfo_to_dict(engine.endpoint._settings.conninfo)  # type: ignore[union-attr]
+        options = psycopg.conninfo.conninfo_to_dict(engine._core.endpoint._settings.conninfo)  # type: ignore[union-attr]
         options.pop("password")
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(**options, passfile=os.devnull)

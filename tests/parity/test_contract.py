@@ -231,7 +231,7 @@ class Routes:
         together = None
         # What DuckDB's rows do not tell exactly, each asks for as Arrow.
         with suppress(Inexact):
-            together = self.session.run_together([pgmd.Query(query)] * 3)
+            together = self.session._asking.run_together([pgmd.Query(query)] * 3)
         if together is None and not self.reads_live and not ALONE & set(case.name.split("-")):
             yield "they did not run as one query"
         for each in [*ours, *map(told_of, together or ())]:
@@ -421,7 +421,7 @@ def _local_in(zone: str, folder: Path) -> Iterator[Routes]:
             patch.setattr(server, "Limits", partial(server.Limits, time_zone=zone))
             stand = stack.enter_context(local_stand(folder))
         engine = stack.enter_context(pgmd.Engine(stand.endpoint(), stand.replicas(1)))
-        assert engine.zone == zone
+        assert engine._core.zone == zone
         yield Routes(stack.enter_context(engine.session()), stand.dsn, reads_live=False)
 
 

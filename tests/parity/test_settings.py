@@ -91,7 +91,7 @@ def settings_of(connection: Any) -> dict[str, str]:
 def of_every_replica(engine: pgmd.Engine) -> Iterator[dict[str, str]]:
     """What a cursor of each replica has."""
     engine.wait()
-    for member in engine.members:
+    for member in engine._core.replicas.members:
         yield settings_of(member.instance.cursor()._connection)
 
 

@@ -510,7 +510,10 @@ def test_a_read_only_transaction_is_a_snapshot(stand: Stand) -> None:
                     assert cursor.fetchone() == (4,)
                 assert reader.info.transaction_status == pq.TransactionStatus.INTRANS
             assert reader.info.transaction_status == pq.TransactionStatus.IDLE
-        assert engine.stats()["replicas"]["pool_available"] == engine.replicas.stats()["pool_size"]
+        assert (
+            engine.stats()["replicas"]["pool_available"]
+            == engine._core.replicas.stats()["pool_size"]
+        )
 
 
 def test_a_pool_ends_a_read_only_transaction_that_was_left_open(stand: Stand) -> None:
@@ -526,7 +529,10 @@ def test_a_pool_ends_a_read_only_transaction_that_was_left_open(stand: Stand) ->
             connection = pool.getconn()
             assert connection.info.transaction_status == pq.TransactionStatus.IDLE
             pool.putconn(connection)
-        assert engine.stats()["replicas"]["pool_available"] == engine.replicas.stats()["pool_size"]
+        assert (
+            engine.stats()["replicas"]["pool_available"]
+            == engine._core.replicas.stats()["pool_size"]
+        )
 
 
 def test_a_read_that_a_replica_cannot_run_in_a_read_only_transaction(stand: Stand) -> None:
@@ -584,13 +590,16 @@ def test_cancel_stops_a_read_on_a_replica(stand: Stand) -> None:
         connection.execute("SELECT i FROM t")
         jobs: Any = runtime.Jobs(1)
         job = jobs.start(lambda: connection.execute(query), lambda: None)
-        until(lambda: connection.pgmd._session._runner.running is not None)
+        until(lambda: connection.pgmd._asking.running is not None)
         connection.cancel_safe()
         with pytest.raises(psycopg.errors.QueryCanceled):
             jobs.result(job)
         jobs.close()
         assert (connection.execute("SELECT max(i) FROM t")).fetchone() == (5,)
-        assert engine.stats()["replicas"]["pool_available"] == engine.replicas.stats()["pool_size"]
+        assert (
+            engine.stats()["replicas"]["pool_available"]
+            == engine._core.replicas.stats()["pool_size"]
+        )
 
 
 def test_a_cancel_that_duckdb_forgets_is_repeated(
@@ -610,8 +619,8 @@ def test_a_cancel_that_duckdb_forgets_is_repeated(
     with ready(stand) as engine, connected(stand, engine) as connection:
         jobs: Any = runtime.Jobs(1)
         job = jobs.start(lambda: connection.execute(query), lambda: None)
-        runner = connection.pgmd._session._runner
-        until(lambda: runner.running is not None and runner.running[0].cursor is not None)
+        asking: Any = connection.pgmd._asking
+        until(lambda: asking.running is not None and asking.running.slot.cursor is not None)
         connection.cancel_safe()
         with pytest.raises(psycopg.errors.QueryCanceled):
             jobs.result(job)
@@ -663,7 +672,7 @@ def test_the_environment_attaches_replicas(stand: Stand, monkeypatch: pytest.Mon
     finally:
         detach()
     with pytest.raises(pgmd.UsageError, match="closed"):
-        engine.check_open()
+        engine._core.check_open()
 
 
 def test_a_pool_lends_routed_connections(stand: Stand) -> None:

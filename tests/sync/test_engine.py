@@ -224,7 +224,8 @@ def test_replicas_are_cut_off_from_the_machine(stand: Stand, tmp_path: Path) -> 
     with pgmd.Engine(stand.endpoint(), replicas) as engine:
         engine.wait()
         for name in ("replica-1", "replica-2"):
-            slot = engine.replicas.lend(lambda member, name=name: member.name == name)  # type: ignore[misc]
+            slot = engine._core.replicas.lend(lambda member, name=name: member.name == name)  # type: ignore[misc]
+            lent: Any = engine._core.lent_of(slot)
             try:
                 for attack in (
                     f"SELECT * FROM read_csv('{secret}')",
@@ -235,18 +236,11 @@ def test_replicas_are_cut_off_from_the_machine(stand: Stand, tmp_path: Path) -> 
                     "SET enable_external_access = true",
                     "INSTALL httpfs",
                 ):
-                    run = _run()
                     with pytest.raises(duckdb.Error):
-                        engine.replicas.command(slot, run, attack)
+                        lent._command(attack)
             finally:
-                engine.replicas.give_back(slot)
+                engine._core.replicas.give_back(slot)
     assert not (tmp_path / "out.csv").exists()
-
-
-def _run() -> Any:
-    from pgmd.replicas.duck import Run
-
-    return Run()
 
 
 def test_a_full_pool_says_how_to_help_itself(stand: Stand) -> None:
@@ -279,8 +273,14 @@ def test_secrets_stay_out_of_logs_reprs_and_errors(
                         shown.append((s.execute(query)).decision)
                     except psycopg.Error as error:
                         shown += traceback.format_exception(error)
-                shown += [engine, s, engine.settings, engine.stats(), engine.replicas.members]
-                shown += [engine.endpoint, engine.replicas, engine.redact]
+                shown += [
+                    engine,
+                    s,
+                    engine._core.settings,
+                    engine.stats(),
+                    engine._core.replicas.members,
+                ]
+                shown += [engine._core.endpoint, engine._core.replicas, engine._core.redact]
     text = "\n".join(map(repr, shown)) + "\n".join(map(str, shown)) + caplog.text
     assert len(text) > 500
     assert secret not in text

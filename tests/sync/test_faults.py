@@ -66,7 +66,7 @@ def test_a_server_that_hangs_gives_a_time_out_not_a_wait_for_ever(container: Ser
                     lambda: holder.execute("SELECT count(*) FROM t"),
                     getattr(holder, "cancel", print),
                 )
-                until(lambda: holder._runner.running is not None)
+                until(lambda: holder._asking.running is not None)
                 with pytest.raises(pgmd.PoolTimeout):
                     waiter.execute("SELECT count(*) FROM t")
                 container.container.unpause()
@@ -125,7 +125,7 @@ def test_a_write_under_way_when_a_local_endpoint_stops(tmp_path: Path, unused_po
         s.execute("CREATE TABLE t AS SELECT 1 AS n")
         work = f"INSERT INTO t {stand.long_query}"
         job = jobs.start(lambda: s.execute(work), print)
-        until(lambda: s._runner.running is not None)
+        until(lambda: s._asking.running is not None)
     with pytest.raises(psycopg.Error) as caught:
         job.result()
     jobs.close()

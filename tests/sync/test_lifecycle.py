@@ -57,7 +57,7 @@ def wire(endpoint: LocalEndpoint, **settings: Any) -> pgmd.Replica:
 
 
 def names(engine: pgmd.Engine) -> set[str]:
-    return {member.name for member in engine.serving}
+    return {member.name for member in engine._core.replicas.serving}
 
 
 # -------------------------------------------------------------------------------------- opening
@@ -98,7 +98,7 @@ def test_an_engine_without_an_endpoint_waits_for_its_replicas(tmp_path: Path) ->
     replica = pgmd.Replica(file=file, min_size=0, max_idle=0.05)
     with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
         for _ in range(2):
-            until(lambda: not engine.members)
+            until(lambda: not engine._core.replicas.members)
             assert (s.execute("SELECT answer FROM t")).fetchone() == (42,)
 
 
@@ -113,7 +113,7 @@ def test_no_statement_fails_or_waits_while_replicas_are_replaced(stand: Stand) -
             s.execute("CREATE TABLE t AS SELECT 42 AS answer")
             engine.publish()
             bookmark = s.bookmark
-        first = engine.members
+        first = engine._core.replicas.members
         with load(engine, bookmark, callers=callers) as counts:
             for _ in range(rounds):
                 before = counts["answers"]
@@ -121,7 +121,7 @@ def test_no_statement_fails_or_waits_while_replicas_are_replaced(stand: Stand) -
                 until(lambda before=before: counts["answers"] >= before + callers)  # type: ignore[misc]
         assert counts["failures"] == 0
         assert counts["elsewhere"] == 0
-        assert not any(member in first for member in engine.members)
+        assert not any(member in first for member in engine._core.replicas.members)
         replicas = engine.stats()["replicas"]
         assert replicas["pool_available"] == replicas["pool_size"] == 32
 
@@ -165,11 +165,11 @@ def crowd(works: list[Callable[[], Any]]) -> Iterator[None]:
 
 def test_what_runs_on_a_replaced_replica_ends_there(stand: Stand) -> None:
     with engine_on(stand, 1) as engine, engine.session() as s:
-        old = engine.members[0]
+        old = engine._core.replicas.members[0]
         with s.snapshot() as snapshot:
             snapshot.execute("SELECT 1 AS a")
             engine.recycle()
-            assert engine.members[0] is not old
+            assert engine._core.replicas.members[0] is not old
             assert (snapshot.execute("SELECT 2 AS a")).fetchone() == (2,)
         # With its last cursor it is closed.
         with pytest.raises(duckdb.ConnectionException):
@@ -180,8 +180,13 @@ def test_a_replica_is_replaced_before_it_is_too_old(tmp_path: Path) -> None:
     file = make_file(tmp_path / "a.duckdb")
     replicas = [pgmd.Replica(file=file, max_lifetime=0.2)]
     with pgmd.Engine(replicas=replicas) as engine:
-        first = engine.members[0]
-        until(lambda: bool(engine.members) and engine.members[0] is not first)
+        first = engine._core.replicas.members[0]
+        until(
+            lambda: (
+                bool(engine._core.replicas.members)
+                and engine._core.replicas.members[0] is not first
+            )
+        )
 
 
 def test_a_replacement_that_fails_leaves_the_old_one_serving(tmp_path: Path) -> None:
@@ -203,7 +208,7 @@ def test_a_replacement_that_fails_leaves_the_old_one_serving(tmp_path: Path) -> 
 def test_an_idle_replica_sleeps_and_is_woken_by_a_read(stand: Stand) -> None:
     each = {"min_size": 0, "max_idle": 0.1}
     with pgmd.Engine(stand.endpoint(), stand.replicas(1, **each)) as engine:
-        until(lambda: not engine.members)
+        until(lambda: not engine._core.replicas.members)
         assert engine.stats()["replicas"]["replicas_failed"] == 0
         with engine.session() as s:
             decision = (s.execute("SELECT 1 AS a")).decision
@@ -217,10 +222,10 @@ def test_an_idle_replica_sleeps_and_is_woken_by_a_read(stand: Stand) -> None:
 def test_explaining_wakes_nobody(tmp_path: Path, stand: Stand) -> None:
     replica = pgmd.Replica(file=make_file(tmp_path / "a.duckdb"), min_size=0, max_idle=0.05)
     with pgmd.Engine(stand.endpoint(), [replica]) as engine, engine.session() as s:
-        until(lambda: not engine.members)
+        until(lambda: not engine._core.replicas.members)
         assert s.explain("SELECT 1 AS a").reason is Reason.REPLICAS_DOWN
-        assert not engine.members
-        assert engine.replicas.trouble == "replica-1 sleeps"
+        assert not engine._core.replicas.members
+        assert engine._core.replicas.trouble == "replica-1 sleeps"
 
 
 def test_what_was_published_during_its_sleep_is_seen_after_it(tmp_path: Path) -> None:
@@ -230,7 +235,7 @@ def test_what_was_published_during_its_sleep_is_seen_after_it(tmp_path: Path) ->
             pgmd.Engine(pgmd.Endpoint(local.dsn), [replica]) as engine,
             engine.session() as s,
         ):
-            until(lambda: not engine.members)
+            until(lambda: not engine._core.replicas.members)
             s.execute("CREATE TABLE t AS SELECT 42 AS answer")
             engine.publish()
             while (result := s.execute("SELECT answer FROM t")).decision.replica is None:
@@ -250,16 +255,16 @@ def test_a_new_token_replaces_the_replica(tmp_path: Path) -> None:
             pgmd.Engine(pgmd.Endpoint(local.dsn), [replica]) as engine,
             engine.session() as s,
         ):
-            assert engine.members[0].token == TOKEN
+            assert engine._core.replicas.members[0].token == TOKEN
             tokens.append("tok-rs-new")
 
             def is_replaced() -> bool:
                 s.execute("SELECT 1 AS a", route="replica")
-                return engine.members[0].token == "tok-rs-new"
+                return engine._core.replicas.members[0].token == "tok-rs-new"
 
             while not is_replaced():
                 pause()
-            assert engine.replicas.failures == {}
+            assert engine._core.replicas.failures == {}
 
 
 def test_a_token_that_is_no_longer_valid_is_asked_for_anew(tmp_path: Path) -> None:
@@ -273,15 +278,18 @@ def test_a_token_that_is_no_longer_valid_is_asked_for_anew(tmp_path: Path) -> No
     tokens.append("tok-rs-new")
     with scaling(tmp_path, port=port, password=password, read_scaling_token="tok-rs-new"):
         with engine, engine.session() as s:
-            first = engine.members[0]
+            first = engine._core.replicas.members[0]
 
             def is_back() -> bool:
                 assert (s.execute("SELECT 1 AS a")).fetchone() == (1,)
-                return bool(engine.serving) and engine.members[-1] is not first
+                return (
+                    bool(engine._core.replicas.serving)
+                    and engine._core.replicas.members[-1] is not first
+                )
 
             while not is_back():
                 pause()
-            assert engine.members[-1].token == "tok-rs-new"
+            assert engine._core.replicas.members[-1].token == "tok-rs-new"
 
 
 def test_a_token_function_that_fails_is_named_and_shows_nothing(tmp_path: Path) -> None:
@@ -291,7 +299,7 @@ def test_a_token_function_that_fails_is_named_and_shows_nothing(tmp_path: Path) 
     with scaling(tmp_path) as local:
         replicas = [wire(local, token=broken), wire(local, token=lambda: "")]
         with pgmd.Engine(pgmd.Endpoint(local.dsn), replicas) as engine:
-            assert engine.replicas.failures == {
+            assert engine._core.replicas.failures == {
                 "replica-1": "its token function raised RuntimeError",
                 "replica-2": "its token function did not return a token",
             }

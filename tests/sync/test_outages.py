@@ -95,9 +95,9 @@ def test_all_who_wait_are_served_soon_after_it_is_back(
 ) -> None:
     with engine(max_size=count, timeout=60.0) as e:
         # Every connection of the pool is open when the endpoint goes.
-        lent = [e.lend() for _ in range(count)]
+        lent = [e._core.lend() for _ in range(count)]
         for connection in lent:
-            e.give_back(connection)
+            connection.give_back()
         proxy.kill()
         askers = Askers(e, count)
         until(lambda: waiting(e) == count)
@@ -156,8 +156,8 @@ def test_nobody_who_waits_means_no_more_attempts(engine: Open, proxy: Proxy) -> 
         proxy.kill()
         assert isinstance(ask(e), pgmd.PoolTimeout)
         assert waiting(e) == 0
-        assert e.endpoint is not None
-        until(lambda: not e.endpoint._is_insisting)
+        assert e._core.endpoint is not None
+        until(lambda: not e._core.endpoint._is_insisting)
         proxy.heal()
         assert ask(e) == 42
 

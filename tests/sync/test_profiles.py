@@ -16,17 +16,17 @@ from .helpers import engine_on
 
 def backend(engine: pgmd.Engine) -> int:
     """The server's number of the connection that the next statement gets."""
-    connection = engine.lend()
+    connection = engine._core.lend()
     try:
-        return connection.info.backend_pid
+        return connection.connection.info.backend_pid
     finally:
-        engine.give_back(connection)
+        connection.give_back()
 
 
 def test_a_stand_is_recognised(stand: Stand) -> None:
     with engine_on(stand, 0) as engine:
-        assert engine.profile.name == ("postgres" if stand.is_postgres else "duckdb")
-        assert engine.profile.reports_transactions
+        assert engine._core.profile.name == ("postgres" if stand.is_postgres else "duckdb")
+        assert engine._core.profile.reports_transactions
 
 
 @pytest.mark.only("postgres", reason="it is sent as text to a local endpoint")
@@ -85,7 +85,7 @@ def test_a_connection_with_session_state_is_not_handed_on(stand: Stand) -> None:
 def test_transactions_hold_at_an_endpoint_that_always_says_idle(idle_stand: Stand) -> None:
     count = "SELECT count(*) FROM t"
     with engine_on(idle_stand, 1, max_size=1) as engine, engine.session() as s:
-        assert not engine.profile.reports_transactions
+        assert not engine._core.profile.reports_transactions
         s.execute("CREATE TABLE t (n int UNIQUE)")
         with s.transaction() as tx:
             tx.execute("INSERT INTO t VALUES (1)")

@@ -82,7 +82,7 @@ class Faulty:
             for proxy in self.far
         ]
         with pgmd.Engine(endpoint, replicas) as engine:
-            until(lambda: len(engine.serving) == 2)
+            until(lambda: len(engine._core.replicas.serving) == 2)
             engine.publish()
             try:
                 yield engine
@@ -102,7 +102,7 @@ def lent(engine: pgmd.Engine) -> int:
 
 
 def names(engine: pgmd.Engine) -> set[str]:
-    return {member.name for member in engine.serving}
+    return {member.name for member in engine._core.replicas.serving}
 
 
 @pytest.fixture(params=[pytest.param("postgres", marks=pytest.mark.postgres), "wire"])
@@ -228,11 +228,11 @@ def test_a_replica_that_does_not_answer_is_left_out_until_it_does(faulty: Faulty
         ill(faulty.far[0])
         is_withdrawn(engine, FIRST)
         assert names(engine) == {SECOND}
-        assert set(engine.replicas.failures) == {FIRST}
+        assert set(engine._core.replicas.failures) == {FIRST}
         load.more_of(SECOND, count=20)
         faulty.heal()
         is_back(engine, load)
-        assert engine.replicas.failures == {}
+        assert engine._core.replicas.failures == {}
 
 
 @pytest.mark.parametrize("ill", [Proxy.cut, Proxy.refuse, slow_down])
@@ -257,7 +257,7 @@ def test_a_replica_that_may_not_read_leaves_it_to_the_endpoint(
                     assert result.fetchall() == [(ANSWER,)]
                     assert result.decision.reason in (Reason.FAILED, Reason.REPLICAS_DOWN)
                 admin.execute(sql.SQL("GRANT SELECT ON t TO {}").format(role))
-                until(lambda: len(engine.serving) == 2)
+                until(lambda: len(engine._core.replicas.serving) == 2)
                 result = s.execute("SELECT n FROM t")
                 assert (result.fetchall(), result.decision.route) == ([(ANSWER,)], Route.REPLICA)
 

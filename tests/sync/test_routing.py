@@ -264,12 +264,12 @@ def test_a_pivot_leaves_no_types_behind(stand: Stand) -> None:
     with engine_with_schema(stand) as engine, engine.session() as s:
         for _ in range(3):
             s.execute("PIVOT t ON b USING sum(a)")
-        slot = engine.replicas.lend(lambda _: True)
+        slot = engine._core.replicas.lend(lambda _: True)
         try:
             cursor = slot.cursor or slot.replica.instance.cursor()
             assert cursor._connection.execute(query).fetchone() == (0,)
         finally:
-            engine.replicas.give_back(slot)
+            engine._core.replicas.give_back(slot)
 
 
 # ------------------------------------------------------------------- BEGIN TRANSACTION READ ONLY

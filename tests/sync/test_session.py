@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 from ipaddress import ip_address
 from typing import Any
 
@@ -243,7 +244,7 @@ def test_a_schema_change_made_elsewhere_gives_no_wrong_column(stand: Stand) -> N
             assert len(at_once.fetchall()[0]) == len(shown)
             if stand.is_live:
                 # As happens by itself, twice a minute.
-                engine.schema_changed()
+                engine._core.schema_changed()
             else:
                 engine.publish()
             noticed = s.execute("SELECT * FROM flights")
@@ -421,18 +422,25 @@ def test_a_snapshot_after_a_write_contains_it(stand: Stand) -> None:
         assert (s.endpoint.execute("SELECT count(*) FROM flights")).fetchone() == (50,)
 
 
+# Of this colour.
+_package = pgmd.Session.__module__.rpartition(".")[0]
+_instance: Any = importlib.import_module(f"{_package}.sides.instance")
+
+
+def _stopped(begin: Any) -> Any:
+    def stopped(self: Any, before: Any) -> None:
+        begin(self, before)
+        raise ZeroDivisionError
+
+    return stopped
+
+
 def test_a_snapshot_that_is_stopped_while_it_opens_leaves_no_transaction(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with engine_on(stand, 1, each={"max_size": 1}) as engine, engine.session() as s:
-        command = engine.replicas.command
-
-        def stopped(slot: Any, run: Any, text: str) -> None:
-            command(slot, run, text)
-            if text.startswith("BEGIN"):
-                raise ZeroDivisionError
-
-        monkeypatch.setattr(engine.replicas, "command", stopped)
+        side = _instance.InstanceLent
+        monkeypatch.setattr(side, "begin", _stopped(side.begin))
         with pytest.raises(ZeroDivisionError):
             with s.snapshot():
                 pass
@@ -556,10 +564,10 @@ def test_a_statement_that_a_replica_refuses_as_a_write_is_remembered(stand: Stan
         s.execute("CREATE VIEW draws AS SELECT nextval('numbers') AS n")
         if not stand.is_live:
             engine.publish()
-        for member in engine.members:
+        for member in engine._core.replicas.members:
             # As if the view were newer than what is known of the replica's.
             member.definitions = None
-        engine._survey()
+        engine._core.survey()
         first = s.execute("SELECT n FROM draws")
         assert first.decision.reason is Reason.REFUSED
         assert first.fetchone() == (1,)

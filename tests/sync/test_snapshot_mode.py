@@ -129,15 +129,15 @@ def test_callers_of_publish_share_a_round(stand: Stand, monkeypatch: pytest.Monk
     with engine_with(stand) as engine, engine.session() as s:
         rounds: list[int] = []
         calls: list[int] = []
-        publish = engine.replicas.publish
+        publish = engine._core.replicas.publish
 
         def held(position: int) -> None:
             rounds.append(position)
             until(lambda: len(calls) == 9)
             publish(position)
 
-        monkeypatch.setattr(engine.replicas, "publish", held)
-        monkeypatch.setattr(engine.replicas, "check_publishable", lambda: calls.append(1))
+        monkeypatch.setattr(engine._core.replicas, "publish", held)
+        monkeypatch.setattr(engine._core.replicas, "check_publishable", lambda: calls.append(1))
         jobs = runtime.Jobs(9)
         first = jobs.start(engine.publish, print)
         until(lambda: len(rounds) == 1)
@@ -169,7 +169,7 @@ def copies(stand: Stand, engine: pgmd.Engine) -> tuple[Path, int]:
     if stand.file is not None:
         # They are the local endpoint's, and other engines may be about to open the newest but one.
         return folder_of(stand.file), 2
-    member = engine.replicas.members[0]
+    member = engine._core.replicas.members[0]
     assert member.copy is not None
     return member.copy.path.parent, 1
 

@@ -79,8 +79,7 @@ def test_leaving_early_frees_the_rows_that_were_not_read(stand: Stand) -> None:
         with s.stream("SELECT a FROM things", route="replica") as rows:
             for _ in rows:
                 break
-            slot, _ = s._runner.running
-            cursor = slot.cursor
+            cursor = s._asking.running.slot.cursor  # type: ignore[union-attr]
         with pytest.raises(duckdb.ConnectionException, match="closed"):
             cursor._connection.execute("SELECT 1")
 

@@ -195,7 +195,7 @@ def test_a_cancelled_query_stops_soon_and_leaves_the_session_usable(stand: Stand
         for view in (s.replica, s.endpoint):
             jobs = runtime.Jobs(1)
             job = jobs.start(lambda view=view: view.execute(long), getattr(s, "cancel", print))
-            until(lambda: s._runner.running is not None)
+            until(lambda: s._asking.running is not None)
             began = asyncio.get_running_loop().time() if runtime.ASYNC else 0.0
             job.stop()
             jobs.close()
@@ -213,7 +213,7 @@ def test_a_write_that_is_cancelled_has_not_happened(stand: Stand, route: Route) 
             work = f"INSERT INTO t {stand.long_query}"
         jobs = runtime.Jobs(1)
         job = jobs.start(lambda: s.execute(work), getattr(s, "cancel", print))
-        until(lambda: s._runner.running is not None)
+        until(lambda: s._asking.running is not None)
         job.stop()
         jobs.close()
         engine.publish()

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 
 import pgmd
 from pgmd import Reason, Route
-from pgmd._async.sides.endpoint import has_gone
+from pgmd._async.sides.pool import has_gone
 from pgmd.local import LocalEndpoint
 
 from ..fixtures.proxy import Proxy, proxy_to
@@ -88,7 +88,7 @@ def test_parameters_errors_names_and_arrow_are_the_endpoints(tmp_path: Path) -> 
         with pytest.raises(psycopg.errors.InvalidTextRepresentation):
             s.execute("SELECT 'x'::int")
         assert engine.stats()["routed"]["replica: READ"] == 2
-        assert engine.replicas.failures == {}
+        assert engine._core.replicas.failures == {}
 
 
 def test_it_shows_what_was_published(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_write_is_not_sent_to_it(tmp_path: Path) -> None:
         with pytest.raises(pgmd.RoutingError):
             s.replica.execute("CREATE TABLE t (a int)")
         # Nor would it run there.
-        member = engine.members[0]
+        member = engine._core.replicas.members[0]
         with (
             psycopg.connect(**member.instance.options) as connection,  # type: ignore[union-attr]  # it is a Wire
             pytest.raises(psycopg.Error, match="read-only"),
@@ -167,14 +167,14 @@ def test_a_token_that_could_write_is_refused(tmp_path: Path) -> None:
         address = make_conninfo("", **{**conninfo_to_dict(local.dsn), "password": None})
         replica = pgmd.Replica(wire=address, token="tok-rw")
         with pgmd.Engine(pgmd.Endpoint(local.dsn), [replica]) as engine:
-            assert "needs a read-scaling token" in engine.replicas.failures["replica-1"]
+            assert "needs a read-scaling token" in engine._core.replicas.failures["replica-1"]
 
 
 @pytest.mark.only("postgres", reason="its SQL is not DuckDB's")
 def test_an_endpoint_of_another_dialect_has_no_such_replicas(stand: Stand) -> None:
     replica = pgmd.Replica(wire="host=127.0.0.1 port=1", token=TOKEN)
     with pgmd.Engine(stand.endpoint(), [replica]) as engine:
-        assert "speaks DuckDB's SQL" in engine.replicas.failures["replica-1"]
+        assert "speaks DuckDB's SQL" in engine._core.replicas.failures["replica-1"]
 
 
 @contextmanager
@@ -213,11 +213,11 @@ def test_a_connection_that_has_gone_is_made_anew(tmp_path: Path) -> None:
                 # What has been cut is seen on the socket.
                 cursors = [slot.cursor for slot in slots(engine) if slot.cursor is not None]
                 until(lambda cursors=cursors: all(map(has_ended, cursors)))  # type: ignore[misc]
-            assert engine.replicas.failures == {}
+            assert engine._core.replicas.failures == {}
 
 
 def slots(engine: pgmd.Engine) -> list[Any]:
-    return [slot for member in engine.replicas._slots._state._members for slot in member.free]
+    return [slot for member in engine._core.replicas._slots._state._members for slot in member.free]
 
 
 def has_ended(cursor: Any) -> bool:

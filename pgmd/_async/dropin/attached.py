@@ -11,7 +11,7 @@ from ...dropin.shown import Identity, identity
 from ...errors import ConfigurationError
 from ...runtime import aio as runtime
 from ...settings.urls import from_params
-from ..engine import AsyncEngine
+from ..engine import AsyncEngine, engine_of
 
 
 class AsyncEngines:
@@ -26,8 +26,9 @@ class AsyncEngines:
 
     def attach(self, engine: AsyncEngine) -> None:
         """Have *engine* serve all new connections to its endpoint. It stays the caller's."""
-        engine.check_open()
-        if engine.endpoint is None:
+        core = engine._core
+        core.check_open()
+        if core.endpoint is None:
             raise ConfigurationError("an engine needs an endpoint to be attached")
         self._attached = engine
 
@@ -46,7 +47,7 @@ class AsyncEngines:
     ) -> AsyncEngine | None:
         """The engine for a connection with these libpq keywords, if there is one."""
         if given is not None:
-            given.check_open()
+            given._core.check_open()
             if not _serves(given, params):
                 raise ConfigurationError(
                     "engine: its endpoint is another than the connection's (host, port, dbname, "
@@ -65,16 +66,23 @@ class AsyncEngines:
         key = os.getpid(), identity(params)
         known = engines.get(key)
         if known is None:
-            known = AsyncEngine.of(from_params(params, {}))
+            known = engine_of(from_params(params, {}))
             await known.open()
             engines[key] = known
         return known
 
 
+def address_of(engine: AsyncEngine) -> Mapping[str, Any]:
+    """The libpq keywords of an engine's endpoint, with its password; none where it has none."""
+    endpoint = engine._core.endpoint
+    return {} if endpoint is None else endpoint.params
+
+
 def _serves(engine: AsyncEngine, params: Mapping[str, Any]) -> bool:
-    if engine.endpoint is None:
+    endpoint = engine._core.endpoint
+    if endpoint is None:
         return False
-    ours = engine.endpoint._settings.options
+    ours = endpoint.options
     return identity(ours) == identity(params)
 
 

@@ -28,11 +28,12 @@ from ...dropin.shown import (
 from ...dropin.standin import StandIn, Standing
 from ...errors import NotSupportedError
 from ...runtime import aio as runtime
+from ...servers.coping import unsupported_savepoint
 from ...servers.profile import PROBE, Dialect, Profile
 from ...settings.conninfo import check_tls, is_motherduck, motherduck_tls
 from ..engine import AsyncEngine
-from ..sides.endpoint import send_texts, unsupported_savepoint
-from .attached import engines
+from ..sides.pool import send_texts
+from .attached import address_of, engines
 from .cursors import AsyncCursor, AsyncServerCursor, routed
 from .placing import PLAIN, AsyncRouting
 
@@ -83,8 +84,8 @@ class AsyncConnection(Standing, psycopg.AsyncConnection[Row]):
         """
         reads = check_route_reads(route_reads or os.environ.get("PGMD_ROUTE_READS", "autocommit"))
         params: dict[str, Any] = dict(await cls._get_connection_params(conninfo, **kwargs))
-        if engine is not None and engine.endpoint is not None and not is_addressed(params):
-            params = {**engine.endpoint._settings.params, **params}
+        if engine is not None and not is_addressed(params):
+            params = {**address_of(engine), **params}
         if is_motherduck(params):
             check_tls(params)
             params = {**motherduck_tls(), **params}

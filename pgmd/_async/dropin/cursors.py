@@ -60,6 +60,9 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
             self._uncount(routing, statement)
         except psycopg.Error as error:
             raise routing.explained(error, statement, lost=connection.broken) from error.__cause__
+        except BaseException as error:
+            routing.broke(error)
+            raise
         finally:
             await routing.settle(connection)
         return self

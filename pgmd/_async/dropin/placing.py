@@ -6,30 +6,45 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import pq
 
-from ...answers.result import Column, Result
+from ...answers.result import Column
 from ...dropin.shown import RouteReads, Shown, check_route_reads, merged, own_loader, same_dumpers
 from ...errors import Error, NotSupportedError, UsageError
+from ...events import Event
 from ...outcome import annotate
 from ...parity import from_endpoint
+from ...process.clock import now
 from ...request import Request
 from ...routing.decision import Decision, Reason, Route
+from ...servers.coping import check_sendable
 from ...servers.profile import Dialect, Profile
 from ...sql import Fact, Statement, analyse
+from ..asking import AsyncAsking
+from ..blocks import end_snapshot, open_replica_snapshot
+from ..choosing import Needs
 from ..engine import AsyncEngine
-from ..sides.endpoint import check_sendable
-
-if TYPE_CHECKING:
-    from ..session import AsyncSession
+from ..running import Answered
+from ..state import SessionState
 
 Query = Any
 _IDLE = pq.TransactionStatus.IDLE
 PLAIN = Profile("postgres", "", "")
+
+
+# What psycopg's other ways of sending a statement are.
+_UNASKED = Decision(Route.ENDPOINT, Reason.ASKED, "executemany(), stream() or copy()")
+
+
+class _Sent(NamedTuple):
+    """What is under way on the endpoint, since *began* on the monotonic clock."""
+
+    cursor: Any
+    statement: Statement | None
+    began: float
 
 
 class AsyncRouting:
@@ -44,7 +59,11 @@ class AsyncRouting:
         self._profile = PLAIN
         self.decision: Decision | None = None
         self._route_reads: RouteReads = "off"
-        self._session: AsyncSession[Any] | None = None
+        self._asking: AsyncAsking | None = None
+        self._engine: AsyncEngine | None = None
+        # What is under way on the endpoint, and what became of it.
+        self._sent: _Sent | None = None
+        self._error: BaseException | None = None
         self._counts: Counter[tuple[Route, Reason]] = Counter()
         # The position of a write whose transaction is still open.
         self._write: int | None = None
@@ -59,7 +78,7 @@ class AsyncRouting:
     @property
     def engine(self) -> AsyncEngine | None:
         """The engine on whose replicas reads run."""
-        return self._session._engine if self._session is not None else None
+        return self._engine
 
     @property
     def route_reads(self) -> RouteReads:
@@ -78,18 +97,24 @@ class AsyncRouting:
 
     def explain(self, query: Query, params: Any = None) -> Decision:
         """Decide where a statement would run in autocommit mode, and why; nothing is run."""
-        if self._session is None:
+        if self._asking is None:
             raise UsageError("no engine is attached to this connection; see pgmd.psycopg.attach()")
-        return self._session.explain(query, params)
+        return self._asking.explain(Request.read(query, params, None))
 
     # -------------------------------------------------------------------------- for connections
 
     def attach(self, engine: AsyncEngine, route_reads: RouteReads) -> None:
         """Run reads on the replicas of *engine*."""
         # A program that is used to PostgreSQL expects to see what its other connections wrote.
-        level = engine.settings.consistency
-        self._session = engine.session(consistency="engine" if level == "session" else level)
-        self.profile = engine.profile
+        core = engine._core
+        level = core.settings.consistency
+        needs = Needs(
+            consistency="engine" if level == "session" else level,
+            max_staleness=core.settings.max_staleness,
+        )
+        self._engine = engine
+        self._asking = AsyncAsking(core, needs, SessionState(0))
+        self.profile = core.profile
         self.route_reads = route_reads
 
     @property
@@ -100,29 +125,22 @@ class AsyncRouting:
     def profile(self, profile: Profile) -> None:
         self._profile = profile
         # Looked at for every statement.
-        self.is_plain = self._session is None and profile.dialect is Dialect.POSTGRES
+        self.is_plain = self._asking is None and profile.dialect is Dialect.POSTGRES
 
     async def close(self) -> None:
-        session = self._session
-        if session is not None and self._write is not None:
-            session._engine.log.finish(self._write)
+        asking = self._asking
+        if asking is not None and self._write is not None:
+            asking.core.log.finish(self._write)
             self._write = None
-        if session is not None:
-            await session.close()
+        if asking is not None:
+            await asking.close()
 
     def cancel(self) -> bool:
         """Stop what runs on a replica; False if nothing does."""
-        if self._session is None:
+        asking = self._asking
+        if asking is None or asking.running is None:
             return False
-        runner = self._session._runner
-        running = runner.running
-        if running is None:
-            return False
-        if isinstance(running, tuple):
-            stop = partial(runner.interrupt, running)
-            threading.Thread(target=stop, name="pgmd-stop", daemon=True).start()
-        else:
-            running.cancel()
+        threading.Thread(target=asking.cancel, name="pgmd-stop", daemon=True).start()
         return True
 
     # -------------------------------------------------------------------------------- statements
@@ -141,31 +159,26 @@ class AsyncRouting:
             return None
 
     def may_read(self, cursor: Any, request: Request | None, form: pq.Format) -> bool:
-        """Whether a replica may run this now; if not it is known, and counted, why."""
-        session = self._session
-        if session is None:
+        """Whether a replica may run this now; if not it is known why."""
+        asking = self._asking
+        if asking is None:
             return False
-        if request is None:
-            decision = Decision(Route.ENDPOINT, Reason.PARAMETERS, "only psycopg can read it")
-        else:
-            decision = self._place(session, cursor, request, form)
-        if decision.route is Route.ENDPOINT:
-            self._count(decision)
-        return decision.route is Route.REPLICA
+        self.decision = self._place(asking, cursor, request, form)
+        return self.decision.route is Route.REPLICA
 
     async def read(self, cursor: Any, request: Request, form: pq.Format) -> Shown | None:
         """A replica's answer to what `may_read()`; None where the connection is to run it."""
-        session = self._session
-        assert session is not None
-        decision = session._engine.verdict(request.text)
+        asking = self._asking
+        assert asking is not None
+        decision = asking.core.verdict(request.text)
         obstacle = self._obstacle(cursor)
         if obstacle is not None:
             # Another thread has begun a transaction meanwhile.
             self._stays(*obstacle)
             return None
         connection, begins = cursor.connection, not self.in_snapshot
-        found = await self._run(session, connection, request, decision)
-        shown = self._shown(found, cursor, request, form)
+        found = await self._run(asking, connection, request, decision)
+        shown = self._shown(asking, found, cursor, request, form)
         if shown is None and begins and self.in_snapshot:
             await self._retreat(connection)
         if shown is not None and not connection.autocommit:
@@ -173,36 +186,46 @@ class AsyncRouting:
         return shown
 
     async def _run(
-        self, session: AsyncSession[Any], connection: Any, request: Request, decision: Decision
-    ) -> Result[Any] | Decision:
+        self, asking: AsyncAsking, connection: Any, request: Request, decision: Decision
+    ) -> Answered | Decision:
         """Run a read on a replica, or say why the endpoint must run it."""
-        if not _reads_only(connection) or self.in_snapshot:
-            return await session._runner.on_replica(request, decision, None)
-        await self._open_snapshot(session, connection)
+        began = now()
+        begins = _reads_only(connection) and not self.in_snapshot
+        if begins:
+            await self._open_snapshot(asking, connection)
         try:
-            return await session._runner.on_replica(request, decision, None)
-        except psycopg.errors.QueryCanceled:
-            await self._retreat(connection)
+            return await asking.read(request, decision)
+        except psycopg.errors.QueryCanceled as error:
+            if begins:
+                await self._retreat(connection)
+            self._count(decision)
+            asking.failed(analyse(request.text), decision, began, error)
             raise
         except psycopg.Error as error:
+            if not begins:
+                self._count(decision)
+                asking.failed(analyse(request.text), decision, began, error)
+                raise
             return Decision(Route.ENDPOINT, Reason.FAILED, type(error).__name__)
 
     def _place(
-        self, session: AsyncSession[Any], cursor: Any, request: Request, form: pq.Format
+        self, asking: AsyncAsking, cursor: Any, request: Request | None, form: pq.Format
     ) -> Decision:
-        verdict = session._engine.verdict(request.text)
+        if request is None:
+            return Decision(Route.ENDPOINT, Reason.PARAMETERS, "only psycopg can read it")
+        verdict = asking.core.verdict(request.text)
         if verdict.route is Route.ENDPOINT:
             return verdict
         obstacle = self._obstacle(cursor)
         if obstacle is not None:
             return Decision(Route.ENDPOINT, obstacle[0], obstacle[1])
-        if session._runner.ledger.pin:
-            return Decision(Route.ENDPOINT, Reason.PINNED, session._runner.ledger.pin)
+        if asking.state.ledger.pin:
+            return Decision(Route.ENDPOINT, Reason.PINNED, asking.state.ledger.pin)
         if request.values and not same_dumpers(cursor.adapters, request.values):
             return Decision(Route.ENDPOINT, Reason.PARAMETERS, "the cursor has a dumper for it")
         if form == pq.Format.BINARY and is_client(cursor):
             return Decision(Route.ENDPOINT, Reason.RESULT, "binary results for a client cursor")
-        expected = session._engine._knowledge.shapes.expected(request)
+        expected = asking.core.knowledge.shapes.expected(request)
         change = self._change(expected, cursor, request, form)
         return Decision(Route.ENDPOINT, Reason.RESULT, change) if change else verdict
 
@@ -225,10 +248,10 @@ class AsyncRouting:
         return None
 
     def _is_nested(self, request: Request) -> bool:
-        session = self._session
-        if session is None or self.profile.dialect is Dialect.POSTGRES:
+        asking = self._asking
+        if asking is None or not self.profile.sends_nested_as_text:
             return False
-        return session._engine._knowledge.shapes.is_nested(request)
+        return asking.core.knowledge.shapes.is_nested(request)
 
     def _change(
         self, columns: Sequence[Column], cursor: Any, request: Request, form: pq.Format
@@ -240,21 +263,28 @@ class AsyncRouting:
         return "psycopg returns a text" if self._is_nested(request) else ""
 
     def _shown(
-        self, found: Result[Any] | Decision, cursor: Any, request: Request, form: pq.Format
+        self,
+        asking: AsyncAsking,
+        found: Answered | Decision,
+        cursor: Any,
+        request: Request,
+        form: pq.Format,
     ) -> Shown | None:
         """What the cursor gets of a replica's answer."""
         if isinstance(found, Decision):
-            self._count(found)
+            self.decision = found
             return None
-        change = self._change(found.description or (), cursor, request, form)
+        columns: Any = found.found.columns
+        change = self._change(columns or (), cursor, request, form)
         if change:
             self._stays(Reason.RESULT, change)
             return None
-        self._count(found.decision)
-        return Shown.of_result(found, cursor.adapters, form)
+        result = asking.done(request, found)
+        self._count(result.decision)
+        return Shown.of_result(result, cursor.adapters, form)
 
     def _stays(self, reason: Reason, detail: str) -> None:
-        self._count(Decision(Route.ENDPOINT, reason, detail))
+        self.decision = Decision(Route.ENDPOINT, reason, detail)
 
     def _count(self, decision: Decision) -> None:
         self.decision = decision
@@ -285,11 +315,12 @@ class AsyncRouting:
     @property
     def in_snapshot(self) -> bool:
         """Whether a read-only transaction is open on a replica."""
-        return self._session is not None and self._session._runner.block is not None
+        return self._asking is not None and self._asking.state.block is not None
 
-    async def _open_snapshot(self, session: AsyncSession[Any], connection: Any) -> None:
+    async def _open_snapshot(self, asking: AsyncAsking, connection: Any) -> None:
         """Begin a read-only transaction on a replica, if one may serve it."""
-        block = session._runner.block = await session._runner.open_replica_snapshot()
+        block = await open_replica_snapshot(asking)
+        asking.state.open(block)
         if block is not None:
             self.has_begun = False
             connection._stand_in()
@@ -297,17 +328,16 @@ class AsyncRouting:
     def may_wait(self, connection: Any) -> bool:
         """Whether a transaction() can wait for its first statement: it may be a replica's."""
         is_idle = connection.pgconn.transaction_status == _IDLE and not self.in_transaction
-        routes = self._session is not None and self.route_reads != "off"
+        routes = self._asking is not None and self.route_reads != "off"
         return bool(connection.read_only and routes and (is_idle or self.seems_begun))
 
     async def end_snapshot(self, connection: Any) -> None:
         """End the read-only transaction on a replica, if one is open."""
-        session = self._session
-        if session is None or session._runner.block is None:
-            return
-        block, session._runner.block = session._runner.block, None
-        connection._stand_back()
-        await session._runner.end_snapshot(block)
+        asking = self._asking
+        block = asking.state.close() if asking is not None else None
+        if asking is not None and block is not None:
+            connection._stand_back()
+            await end_snapshot(asking, block)
 
     async def _retreat(self, connection: Any) -> None:
         """The first statement of a transaction needs the endpoint: nothing was seen so far."""
@@ -345,6 +375,9 @@ class AsyncRouting:
             self.note(connection, statement)
         except psycopg.Error as error:
             raise self.explained(error, statement, lost=connection.broken) from error.__cause__
+        except BaseException as error:
+            self.broke(error)
+            raise
         finally:
             await self.settle(connection)
 
@@ -360,15 +393,17 @@ class AsyncRouting:
             await self.leave_snapshot(connection, statement)
         await cursor._connect()
         self._begin_write(statement)
+        if self._asking is not None:
+            self._sent = _Sent(cursor, statement, now())
         return statement
 
     def _begin_write(self, statement: Statement | None) -> None:
         """Others may see something new from now on."""
-        session = self._session
-        if session is None or (statement is not None and not statement.may_write):
+        asking = self._asking
+        if asking is None or (statement is not None and not statement.may_write):
             return
         if self._write is None:
-            self._write = session._engine.log.begin()
+            self._write = asking.core.log.begin()
         self._changed_schema |= statement is None or statement.changes_schema
 
     def note(self, connection: Any, statement: Statement | None) -> None:
@@ -377,12 +412,10 @@ class AsyncRouting:
             return
         if not self.profile.reports_transactions and Fact.TRANSACTION in statement.facts:
             self.in_transaction = statement.verb in ("BEGIN", "START")
-        if self._session is None or not statement.outlives_transaction:
+        if self._asking is None or not statement.outlives_transaction:
             return
         is_idle = connection.pgconn.transaction_status == _IDLE and not self.in_transaction
-        runner = self._session._runner
-        replays = self.profile.dialect is Dialect.DUCKDB and is_idle
-        runner.ledger = runner.ledger.after(statement, replays=replays)
+        self._asking.state.has_set(statement, replays=self.profile.speaks_duckdb and is_idle)
 
     def explained(
         self, error: psycopg.Error, statement: Statement | None = None, *, lost: bool = False
@@ -390,18 +423,24 @@ class AsyncRouting:
         """The error that PostgreSQL would have given, with its outcome."""
         text = statement.text if statement is not None else None
         known = error
-        if self.profile.dialect is Dialect.DUCKDB and not isinstance(error, Error):
+        if self.profile.speaks_duckdb and not isinstance(error, Error):
             known = from_endpoint(error, text=text)
         is_read = statement is not None and statement.is_read
-        return annotate(known, is_read=is_read, lost=lost)
+        self._error = annotate(known, is_read=is_read, lost=lost)
+        return self._error
+
+    def broke(self, error: BaseException) -> None:
+        """What was under way on the endpoint was stopped by *error*."""
+        self._error = error
 
     async def settle(self, connection: Any) -> None:
-        """Look whether the transaction with the connection's writes has ended."""
-        session = self._session
-        if session is None:
+        """A statement has ended, or a transaction may have: look what follows from that."""
+        asking = self._asking
+        if asking is None:
             return
-        runner, log = session._runner, session._engine.log
-        runner.seen = max(runner.seen, log.started)
+        self._tell(asking)
+        log = asking.core.log
+        asking.state.saw(log.started)
         if self._write is None or connection._pipeline is not None or self.in_transaction:
             return
         if connection.pgconn.transaction_status != _IDLE and not connection.closed:
@@ -410,7 +449,23 @@ class AsyncRouting:
         log.finish(write)
         changed, self._changed_schema = self._changed_schema, False
         if changed:
-            await session._engine.schema_changed()
+            await asking.core.schema_changed()
+
+    def _tell(self, asking: AsyncAsking) -> None:
+        """Everybody is told of what ran on the endpoint, if anything did."""
+        sent, self._sent = self._sent, None
+        error, self._error = self._error, None
+        if sent is None:
+            return
+        decision = self.decision
+        if decision is None or decision.route is Route.REPLICA:
+            decision = _UNASKED
+        self._count(decision)
+        if error is not None:
+            asking.failed(sent.statement, decision, sent.began, error)
+        else:
+            ran, rows = now() - sent.began, sent.cursor.rowcount
+            asking.core.tell(Event(sent.statement, decision, ran=ran, rows=rows))
 
 
 def is_client(cursor: Any) -> bool:

@@ -11,14 +11,14 @@ from ...request import Params, Query, Sql
 from .results import AsyncFanOut, Errors, Options, fan_out
 
 if TYPE_CHECKING:
-    from ..session import AsyncSession
+    from ..asking import AsyncAsking
 
 
 class AsyncAcross:
     """Runs statements in every one of some databases, each in a session of its own."""
 
-    def __init__(self, sessions: Sequence[AsyncSession[Any]]) -> None:
-        self._sessions = sessions
+    def __init__(self, askings: Sequence[AsyncAsking]) -> None:
+        self._askings = askings
 
     def execute(
         self,
@@ -44,7 +44,7 @@ class AsyncAcross:
             query_timeout=query_timeout,
             errors=errors,
             progress=progress,
-            total=len(self._sessions),
+            total=len(self._askings),
         )
         asked = Query(query, params, row_factory)
-        return fan_out(((session, asked) for session in self._sessions), options)
+        return fan_out(((asking, asked) for asking in self._askings), options)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TypeGuard
 
 from ...errors import PoolClosed, UsageError
-from ...pooling import Slot
 from ...replicas.members import Member
-from ..blocks import Block
-
-if TYPE_CHECKING:
-    from ..session import AsyncSession
+from ..asking import AsyncAsking
+from ..sides.endpoint import AsyncEndpointLent
+from ..sides.instance import AsyncInstanceLent
+from ..sides.interface import AsyncLent
+from ..state import AsyncReplicaLent, Block
 
 
 class Lane:
     """One worker's session, kept for as long as statements leave it as they found it."""
 
     def __init__(self) -> None:
-        self._home: AsyncSession[Any] | None = None
-        self._fork: AsyncSession[Any] | None = None
+        self._home: AsyncAsking | None = None
+        self._fork: AsyncAsking | None = None
         # The last statement failed or was stopped.
         self.spoiled = False
 
-    async def at(self, session: AsyncSession[Any]) -> AsyncSession[Any]:
+    async def at(self, session: AsyncAsking) -> AsyncAsking:
         """A session that is set as *session* is, and has seen what that has seen."""
         fork = self._fork
         if fork is None or self._home is not session or _has_changed(fork, session):
@@ -41,16 +41,12 @@ class Lane:
     def cancel(self) -> None:
         """Stop what runs; for threads only, as a task can be cancelled as it is."""
         if self._fork is not None:
-            getattr(self._fork, "cancel", _nothing)()
+            self._fork.cancel()
 
 
-def _has_changed(fork: AsyncSession[Any], session: AsyncSession[Any]) -> bool:
-    ours, theirs = fork._runner, session._runner
+def _has_changed(fork: AsyncAsking, session: AsyncAsking) -> bool:
+    ours, theirs = fork.state, session.state
     return ours.block is not None or ours.ledger is not theirs.ledger
-
-
-def _nothing() -> None:
-    pass
 
 
 class Crew:
@@ -71,90 +67,91 @@ class SnapshotCrew(Crew):
     """Workers in an open snapshot: on what the snapshot holds, and where the data of its replica
     never change, on free cursors of that too. Meanwhile the session is in use."""
 
-    def __init__(self, session: AsyncSession[Any], block: Block) -> None:
+    def __init__(self, session: AsyncAsking, block: Block) -> None:
         self._session = session
         self._block = block
         self._lanes = 0
 
     def open(self) -> None:
-        if self._session._runner.block is not self._block:
+        if self._session.state.block is not self._block:
             raise UsageError("the snapshot() of this fan-out is over")
-        self._session._claim()
+        self._session.claim()
 
     def lane(self) -> Lane | None:
-        slot = self._block.slot
+        lent = self._block.lent
         self._lanes += 1
         if self._lanes == 1:
-            return _SnapshotLane(self._session, Block(self._block.connection, slot, True), None)  # noqa: FBT003
-        if slot is None or not _never_changes(slot.replica):
+            return _SnapshotLane(self._session, lent, is_own=True)
+        if not _never_changes(lent):
             return None
-        borrowed = _free_cursor(self._session, slot.replica)
+        borrowed = _free_cursor(self._session, lent.slot.replica)
         if borrowed is None:
             return None
-        return _SnapshotLane(self._session, Block(slot=borrowed, is_snapshot=True), borrowed)
+        return _SnapshotLane(self._session, borrowed, is_own=False)
 
     def close(self) -> None:
-        self._session._busy.release()
+        self._session.release()
 
 
 class _SnapshotLane(Lane):
-    """A worker on the snapshot's own cursor or connection, or on a *borrowed* cursor."""
+    """A worker on the snapshot's own cursor or connection, or on a borrowed cursor."""
 
     def __init__(
-        self, session: AsyncSession[Any], block: Block, borrowed: Slot[Member] | None
+        self, session: AsyncAsking, lent: AsyncEndpointLent | AsyncReplicaLent, *, is_own: bool
     ) -> None:
         super().__init__()
         self._session = session
-        self._block = block
-        self._borrowed = borrowed
+        self._lent = lent
+        self._is_own = is_own
+        self._has_begun = is_own
 
-    async def at(self, session: AsyncSession[Any]) -> AsyncSession[Any]:
+    async def at(self, session: AsyncAsking) -> AsyncAsking:
         fork = self._fork
         if fork is None:
             await self._begin()
             fork = self._fork = session.fork()
-            fork._runner.block = self._block
+            fork.state.open(Block(self._lent, is_snapshot=True))
         await self._mend()
         return fork
 
     async def _begin(self) -> None:
-        slot, self._borrowed = self._borrowed, None
-        if slot is not None:
-            # It gives the cursor back itself when it fails.
-            await self._session._engine.replicas.begin(slot, self._session._runner.ledger.replay)
-            self._borrowed = slot
+        if not self._has_begun:
+            # Cancelled, it may have begun all the same.
+            self._has_begun = True
+            await self._lent.begin(self._session.state.ledger.replay)
 
     async def _mend(self) -> None:
         """After a failure go on in a new transaction, where that sees the same."""
-        slot, spoiled = self._block.slot, self.spoiled
-        self.spoiled = False
-        if spoiled and slot is not None and _never_changes(slot.replica):
-            replicas = self._session._engine.replicas
-            await replicas.begin_anew(slot, self._session._runner.ledger.replay)
+        spoiled, self.spoiled = self.spoiled, False
+        if spoiled and _never_changes(self._lent):
+            await self._lent.begin_anew(self._session.state.ledger.replay)
 
     async def leave(self) -> None:
         fork, self._fork = self._fork, None
-        slot, self._borrowed = self._borrowed, None
         if fork is not None:
             # The block is not the fork's to end.
-            fork._runner.block = None
+            fork.state.close()
             await fork.close()
-        if slot is None:
+        if self._is_own:
             await self._mend()
-        elif fork is None:
-            self._session._engine.replicas.give_back(slot)
+        elif self._has_begun:
+            await self._lent.end()
         else:
-            await self._session._engine.replicas.end(slot)
+            await self._lent.give_back()
 
 
-def _never_changes(member: Member) -> bool:
-    """Whether all cursors of a replica see the same for as long as it is open."""
-    settings = member.settings
+def _never_changes(lent: AsyncLent) -> TypeGuard[AsyncInstanceLent]:
+    """Whether all cursors of what it is on see the same for as long as that is open."""
+    if not isinstance(lent, AsyncInstanceLent):
+        return False
+    settings = lent.slot.replica.settings
     return settings.file is not None or settings.local is not None or settings.mode == "snapshot"
 
 
-def _free_cursor(session: AsyncSession[Any], member: Member) -> Slot[Member] | None:
+def _free_cursor(session: AsyncAsking, member: Member) -> AsyncReplicaLent | None:
+    core = session.core
     try:
-        return session._engine.replicas.take(lambda other: other is member)
+        slot = core.replicas.take(lambda other: other is member)
     except PoolClosed:
         return None
+    return None if slot is None else core.lent_of(slot)

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import psycopg
-
-from ...answers.shape import Fetching, Loaded, Reading
 from ...errors import NotSupportedError, PoolClosed, PoolTimeout, ReplicaError
-from ...parity import Inexact
 from ...pooling import Slot
 from ...process.clock import now
-from ...replicas.duck import Cursor, DuckError, Instance, Run
 from ...replicas.members import Member, Opener, same_copy
-from ...replicas.wire import Wire
 from ...routing.freshness import Freshness
 from ...runtime import aio as runtime
 from ...servers.profile import Dialect
 from ...settings.config import Replica
 from ...settings.redact import Redactor
-from ..sides.endpoint import AsyncPooled, has_gone, send_texts
 from .keeper import AsyncKeeper, Keeping
 from .slots import AsyncSlots
 
@@ -153,107 +146,9 @@ class AsyncReplicaSet:
         """Take a cursor back. Never waits, so a cancelled borrower cannot lose it."""
         self._slots.give_back(slot)
 
-    async def execute(
-        self,
-        slot: Slot[Member],
-        run: Run,
-        text: str,
-        values: Sequence[Any],
-        reading: Fetching[T],
-        before: Sequence[str] = (),
-    ) -> T:
-        """Run one read on a lent cursor, and load its answer.
-
-        What *before* sets is gone with the cursor when that is given back. Both happen in the
-        executor. Cancelling interrupts DuckDB and waits until it has stopped.
-        """
-
-        def work() -> T:
-            cursor = _cursor(slot)
-            try:
-                return reading.load(cursor.execute(run, text, values, reading, before))
-            except Inexact as error:
-                untold = error
-            except OverflowError as error:
-                # An interval or a date at the end of what Python can hold.
-                untold = Inexact(str(error))
-            if not reading.wants_arrow():
-                raise untold
-            return reading.load(cursor.execute(run, text, values, reading))
-
-        return await self.on_thread(slot, run, work)
-
-    async def open_stream(
-        self,
-        slot: Slot[Member],
-        run: Run,
-        text: str,
-        values: Sequence[Any],
-        reading: Reading,
-        before: Sequence[str] = (),
-    ) -> Callable[[], Loaded]:
-        """Start one read on a lent cursor; what is returned loads the next part, blocking."""
-
-        def work() -> Callable[[], Loaded]:
-            part = _cursor(slot).open(run, text, values, reading, before)
-            return lambda: reading.load(part())
-
-        return await self.on_thread(slot, run, work)
-
-    async def on_thread(self, slot: Slot[Member], run: Run, work: Callable[[], T]) -> T:
-        """Do blocking *work* on a lent cursor; cancelling interrupts DuckDB."""
-        return await self._threads.run(work, lambda: interrupt(slot, run))
-
-    async def command(self, slot: Slot[Member], run: Run, text: str) -> None:
-        """Run one of pgmd's own statements on a lent cursor or connection."""
-        if is_wired(slot):
-            connection = await wired(slot, in_transaction=text == "ROLLBACK")
-            await connection.execute(text.encode())
-            return
-        await self.on_thread(slot, run, lambda: _cursor(slot).command(run, text))
-
-    async def begin(self, slot: Slot[Member], before: Sequence[str]) -> None:
-        """Begin a read-only transaction on a lent cursor, after the statements *before* it.
-
-        Whatever happens then, the cursor is given back by `end()` only.
-        """
-        try:
-            await self._start(slot, before)
-        except BaseException:
-            # Cancelled, it may have begun all the same.
-            await self.end(slot)
-            raise
-
-    async def _start(self, slot: Slot[Member], before: Sequence[str]) -> None:
-        for setting in before:
-            await self.command(slot, Run(), setting)
-        await self.command(slot, Run(), "BEGIN TRANSACTION READ ONLY")
-        if before and slot.cursor is not None:
-            slot.cursor.broken = True  # for everybody else
-
-    async def begin_anew(self, slot: Slot[Member], before: Sequence[str]) -> None:
-        """As `begin()`, on a new cursor in the same slot, which stays lent.
-
-        A statement has failed in the old one's transaction, in which DuckDB runs nothing more; an
-        interrupt that came late may still be about to hit the next.
-        """
-        if slot.cursor is not None:
-            slot.cursor.close()
-            slot.cursor = None
-        await self._start(slot, before)
-
-    async def end(self, slot: Slot[Member]) -> None:
-        """End the transaction on a lent cursor and give it back, whatever happens."""
-        ended = False
-        try:
-            await self.command(slot, Run(), "ROLLBACK")
-            ended = True
-        except (DuckError, psycopg.Error) as error:
-            _log.debug("cursor of %s is closed: %s", slot.replica.name, type(error).__name__)
-        finally:
-            if not ended and slot.cursor is not None:
-                slot.cursor.broken = True
-            self.give_back(slot)
+    async def blocking(self, work: Callable[[], T], interrupt: Callable[[], None]) -> T:
+        """Do blocking *work* in the replicas' threads; cancelling interrupts it until it ends."""
+        return await self._threads.run(work, interrupt)
 
     # ------------------------------------------------------------------------------ moving on
 
@@ -276,7 +171,7 @@ class AsyncReplicaSet:
             return
         opener.publish(published)
         for group in same_copy(list(self._settings)):
-            await self._blocking(lambda g=group: opener.renew(g[0], published.position))  # type: ignore[misc]
+            await self.blocking(lambda g=group: opener.renew(g[0], published.position), _nothing)  # type: ignore[misc]
         for keeper in self._keepers:
             await keeper.move_on(published)
 
@@ -318,9 +213,6 @@ class AsyncReplicaSet:
             "replicas_failed": len(self.failures),
         }
 
-    async def _blocking(self, work: Callable[[], T]) -> T:
-        return await self._threads.run(work, lambda: None)
-
     @property
     def _threads(self) -> runtime.Executor:
         if self._executor is None:
@@ -338,49 +230,5 @@ class AsyncReplicaSet:
         return f"<ReplicaSet {[m.name for m in self.members]} {self._slots!r}>"
 
 
-def interrupt(slot: Slot[Member], run: Run) -> None:
-    """Stop what *run* does on this slot, now or as soon as it starts."""
-    run.cancelled = True
-    if slot.cursor is not None:
-        slot.cursor.interrupt(run)
-
-
-def _cursor(slot: Slot[Member]) -> Cursor:
-    if slot.cursor is None:
-        assert isinstance(slot.replica.instance, Instance)
-        slot.cursor = slot.replica.instance.cursor()
-    return slot.cursor  # type: ignore[no-any-return]
-
-
-class _Wired:
-    """A connection in a slot, as the slots know cursors."""
-
-    def __init__(self, connection: AsyncPooled) -> None:
-        self.connection = connection
-        self.broken = False
-
-    def close(self) -> None:
-        """Never waits."""
-        self.connection.pgconn.finish()
-
-
-def is_wired(slot: Slot[Member]) -> bool:
-    """Whether what is lent is a connection."""
-    return isinstance(slot.replica.instance, Wire)
-
-
-async def wired(slot: Slot[Member], *, in_transaction: bool = False) -> AsyncPooled:
-    """The connection of a slot, made if there is none or the server has ended it.
-
-    Raises psycopg's errors; *in_transaction* also when it has ended, for the transaction has, too.
-    """
-    wire = slot.replica.instance
-    assert isinstance(wire, Wire)
-    if not in_transaction and slot.cursor is not None and has_gone(slot.cursor.connection):
-        slot.cursor.close()
-        slot.cursor = None
-    if slot.cursor is None:
-        connection = await AsyncPooled.connect(**wire.options, prepare_threshold=None)
-        send_texts(connection)
-        slot.cursor = _Wired(connection)
-    return slot.cursor.connection  # type: ignore[no-any-return]
+def _nothing() -> None:
+    """A copy that is being made is not stopped."""

@@ -1,331 +1,94 @@
-"""The endpoint's side: a psycopg_pool, configured for what the server turned out to be."""
+"""The endpoint's side: one connection of its pool."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import select
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 import psycopg
-import psycopg_pool
-from psycopg import AsyncConnection
-from psycopg.pq import TransactionStatus
-from psycopg.types.string import StrDumper
-from psycopg_pool import AsyncConnectionPool
 
-from ...errors import NotSupportedError, PoolClosed, PoolTimeout
-from ...local.opening import make_local
-from ...pooling import Slot
-from ...process.clock import now
-from ...process.forking import disconnect, hold
-from ...runtime import aio as runtime
-from ...servers.profile import PROBE, Dialect, Profile, recognise
-from ...settings.config import Endpoint
-from ...settings.redact import Redactor
-from ...sql import Statement
-from ..replicas.slots import AsyncSlots
-
-if TYPE_CHECKING:
-    from ...local import LocalEndpoint
+from ...answers.found import Found
+from ...request import Request
+from ...routing.freshness import LIVE, Freshness
+from .connection import AsyncOverConnection, stop
+from .interface import Parts
+from .pool import AsyncEndpointPool, AsyncPooled
 
 _log = logging.getLogger("pgmd.pool")
 
-# A connection that rested this long (seconds) is asked whether it still answers.
-_CHECK_AFTER = 30.0
-# While somebody waits for a connection, a failed attempt to make one is repeated after so long.
-_AGAIN_AFTER = 0.5
-# How long (seconds) the pool is asked for one then: to be asked is what has it connect.
-_ASKED_FOR = 0.01
+_NOW = Freshness(LIVE)
 
 
-class AsyncPooled(AsyncConnection[tuple[Any, ...]]):
-    """A connection of the pool; `rested_since` is when it came back, `place` what its
-    borrower holds where waiting is bounded."""
+class AsyncEndpointLent:
+    """A connection to the endpoint, lent to one session.
 
-    rested_since: float = 0.0
-    place: Slot[str] | None = None
+    `executed` says whether the last statement has run, even where its rows could not be fetched.
+    """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        hold(self)
+    __slots__ = ("_over", "_pool", "connection", "executed")
 
-    def abandon(self) -> None:
-        """It belongs to the parent of this process."""
-        if not self.closed:
-            disconnect(self.pgconn.socket)
+    name = None
+    freshness = _NOW
 
-
-class AsyncEndpointPool:
-    """Lends connections to the endpoint, each in autocommit mode and fit for its profile."""
-
-    def __init__(self, settings: Endpoint, redact: Redactor) -> None:
-        self._settings = settings
-        self._local: LocalEndpoint | None = None
-        self._redact = redact
-        self._pool: AsyncConnectionPool[AsyncPooled] | None = None
-        self._profile: Profile | None = None
-        # psycopg_pool's own bound counts those who have waited in vain until it next has a
-        # connection: after an outage it may refuse everybody, and so never connect again.
-        self._places = _places(settings) if settings.max_waiting else None
-        self._changing = runtime.Guard()
-        self._callers = 0
-        self._is_insisting = False
-        self._insisting: runtime.Background | None = None
+    def __init__(
+        self, pool: AsyncEndpointPool, over: AsyncOverConnection, connection: AsyncPooled
+    ) -> None:
+        self._pool = pool
+        self._over = over
+        self.connection = connection
+        self.executed = False
 
     @property
-    def profile(self) -> Profile:
-        assert self._profile is not None
-        return self._profile
+    def is_lost(self) -> bool:
+        """Whether the connection broke."""
+        return self.connection.broken
 
-    async def open(self) -> None:
-        """Find the profile out and open the pool.
+    async def run(self, request: Request, before: Sequence[str] = ()) -> Found:
+        """See `AsyncLent.run()`. What it raises may have had an effect."""
+        self.executed = False
+        await self.set(before)
+        cursor = await self.connection.execute(request.query, request.params)
+        self.executed = True
+        return await self._over.fetched(self.connection, cursor, request)
 
-        Raises psycopg.OperationalError when the server cannot be reached or refuses.
-        """
-        if self._settings.file is not None:
-            await self._serve(self._settings.file)
-        self._profile = await self._probe()
-        settings = self._settings
-        pool = AsyncConnectionPool(
-            kwargs=self._connect_options(),
-            connection_class=AsyncPooled,
-            min_size=settings.min_size,
-            max_size=settings.max_size,
-            max_lifetime=settings.max_lifetime,
-            max_idle=settings.max_idle,
-            # Its further attempts would come ever more seldom, and long after the server is back.
-            reconnect_timeout=0.0,
-            reconnect_failed=self._gave_up,
-            configure=self._configure,
-            check=_check,
-            open=False,
-            name="pgmd-endpoint",
-        )
-        await pool.open()
-        self._pool = pool
+    def stream(
+        self,
+        request: Request,
+        before: Sequence[str] = (),  # noqa: ARG002 - the connection is set already
+    ) -> AbstractAsyncContextManager[Parts]:
+        """See `AsyncLent.stream()`."""
+        return self._over.streamed(self.connection, request)
 
-    async def _serve(self, file: str | Path) -> None:
-        """Start the endpoint of a file; it ends with the pool."""
-        settings = self._settings
-        self._local = make_local(file, settings.password, settings.file_options)
-        await self._local.__aenter__()
-        self._settings = settings.served_at(self._local.dsn)
+    async def begin(self, before: Sequence[str] = ()) -> None:
+        """See `AsyncLent.begin()`."""
+        await self.set(before)
+        await self.connection.execute(self._pool.profile.begin_snapshot)
 
-    async def lend(self) -> AsyncPooled:
-        """Borrow a connection.
-
-        Raises PoolTimeout, PoolFull or PoolClosed: in all cases nothing was sent.
-        """
-        until = now() + self._settings.timeout
-        if self._places is None:
-            return await self._connected(until)
-        place = await self._places.lend(lambda _: True)
+    async def end(self) -> None:
+        """See `AsyncLent.end()`."""
+        discard = True
         try:
-            connection = await self._connected(until)
-        except BaseException:
-            self._places.give_back(place)
-            raise
-        connection.place = place
-        return connection
-
-    async def _connected(self, until: float) -> AsyncPooled:
-        if self._pool is None:
-            raise PoolClosed("the engine is closed")
-        self._count(1)
-        try:
-            return await self._pool.getconn(until - now())
-        except psycopg_pool.PoolTimeout:
-            raise PoolTimeout(self._timed_out()) from None
-        except psycopg_pool.PoolClosed:
-            raise PoolClosed("the engine is closed") from None
+            await self.rollback()
+            discard = False
+        except psycopg.Error as error:
+            _log.debug("a connection to the endpoint is closed: %s", type(error).__name__)
         finally:
-            self._count(-1)
+            await self.give_back(discard=discard)
 
-    def _count(self, change: int) -> None:
-        with self._changing:
-            self._callers += change
+    async def rollback(self) -> None:
+        """End the transaction and keep the connection. Raises psycopg's errors."""
+        await self.connection.execute("ROLLBACK")
 
-    def _gave_up(self, pool: AsyncConnectionPool[AsyncPooled]) -> None:
-        """The pool could not connect, and does not try again by itself."""
-        with self._changing:
-            if not self._is_insisting:
-                self._is_insisting = True
-                # Beside the pool's own few workers: they are to connect meanwhile.
-                work = partial(self._insist, pool)
-                self._insisting = runtime.Background(work, "pgmd-reconnect")
+    async def set(self, settings: Sequence[str]) -> None:
+        """Run these statements of pgmd's or of the session's."""
+        for setting in settings:
+            await self.connection.execute(setting)
 
-    async def _insist(
-        self, pool: AsyncConnectionPool[AsyncPooled], background: runtime.Background
-    ) -> None:
-        """Have the pool try again as long as somebody waits."""
-        while True:
-            await background.pause(_AGAIN_AFTER)
-            with self._changing:
-                # Who comes later has the pool try; when that fails, this begins anew.
-                self._is_insisting = self._callers > 0
-                if not self._is_insisting:
-                    return
-            with contextlib.suppress(psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed):
-                await pool.putconn(await pool.getconn(_ASKED_FOR))
+    def cancel(self) -> None:
+        """See `AsyncLent.cancel()`."""
+        stop(self.connection)
 
-    async def give_back(self, connection: AsyncPooled, *, discard: bool = False) -> None:
-        """Take a connection back. One that is in use or in a transaction is replaced; one whose
-        session state must not go on to others, to *discard*, is reset or replaced."""
-        assert self._pool is not None
-        connection.rested_since = now()
-        place, connection.place = connection.place, None
-        try:
-            if discard:
-                await self._reset(connection)
-        finally:
-            try:
-                await self._put_back(connection)
-            finally:
-                if self._places is not None and place is not None:
-                    self._places.give_back(place)
-
-    async def _reset(self, connection: AsyncPooled) -> None:
-        if not self.profile.can_reset:
-            await connection.close()
-            return
-        try:
-            if connection.pgconn.transaction_status != TransactionStatus.IDLE:
-                await connection.execute("ROLLBACK")
-            await connection.execute("DISCARD ALL")
-        except psycopg.Error:
-            await connection.close()
-
-    async def _put_back(self, connection: AsyncPooled) -> None:
-        assert self._pool is not None
-        if connection.pgconn.transaction_status != TransactionStatus.IDLE:
-            await connection.close()
-        # A borrower that is cancelled here must not lose the connection half way back.
-        if runtime.ASYNC:
-            await runtime.finish(self._pool.putconn(connection))
-        else:
-            self._pool.putconn(connection)  # type: ignore[unused-ignore,unused-coroutine]  # no await in threads
-
-    async def close(self) -> None:
-        if self._places is not None:
-            self._places.close()
-        if self._pool is not None:
-            await self._pool.close()
-        if self._insisting is not None:
-            await self._insisting.close()
-        local, self._local = self._local, None
-        if local is not None:
-            await local.__aexit__(None, None, None)
-
-    def stats(self) -> dict[str, int]:
-        """psycopg_pool's own counters."""
-        if self._pool is None:
-            return {}
-        stats = dict(self._pool.get_stats())
-        # The pool counts those who have given up, too, until it next has a connection.
-        stats["requests_waiting"] = min(stats["requests_waiting"], self._callers)
-        if self._places is not None:
-            stats["requests_waiting"] += self._places.stats()["requests_waiting"]
-        return stats
-
-    async def _probe(self) -> Profile:
-        try:
-            connection = await AsyncConnection.connect(
-                **self._connect_options(), prepare_threshold=None
-            )
-        except psycopg.OperationalError as error:
-            # Without the cause: it is the same error, and could show what was redacted.
-            raise type(error)(f"the endpoint refused: {self._redact(str(error))}") from None
-        try:
-            row = await (await connection.execute(PROBE)).fetchone()
-            await connection.execute("BEGIN")
-            status = connection.pgconn.transaction_status
-            await connection.execute("ROLLBACK")
-        finally:
-            await connection.close()
-        return recognise(
-            row,
-            is_motherduck=self._settings.is_motherduck,
-            reports_transactions=status == TransactionStatus.INTRANS,
-        )
-
-    def _connect_options(self) -> dict[str, Any]:
-        return {**self._settings.params, "autocommit": True}
-
-    async def _configure(self, connection: AsyncPooled) -> None:
-        connection.prepare_threshold = self.profile.prepare_threshold
-        if self.profile.dialect is Dialect.DUCKDB:
-            send_texts(connection)
-        connection.rested_since = now()
-
-    def _timed_out(self) -> str:
-        stats = self.stats()
-        lent = stats["pool_size"] - stats["pool_available"]
-        return (
-            f"no connection to the endpoint within {self._settings.timeout:.1f} s ({lent} lent, "
-            f"{stats['requests_waiting']} waiting); raise max_size or timeout"
-        )
-
-    def __repr__(self) -> str:
-        return f"<EndpointPool {self._settings!r}>"
-
-
-def _places(settings: Endpoint) -> AsyncSlots[str]:
-    """As many as there may be connections."""
-    places: AsyncSlots[str] = AsyncSlots(
-        lambda _: None,
-        timeout=settings.timeout,
-        max_waiting=settings.max_waiting,
-        what="connection to the endpoint",
-        advice="raise max_size",
-    )
-    places.add("endpoint", settings.max_size)
-    return places
-
-
-def send_texts(connection: AsyncPooled) -> None:
-    """Have a str sent as text."""
-    # psycopg leaves its type open, and a parameter without a type that decides a result column is
-    # "ambiguous" to MotherDuck (github.com/hrl20/metabase, FIXES.md).
-    connection.adapters.register_dumper(str, StrDumper)
-
-
-async def _check(connection: AsyncPooled) -> None:
-    """Raise if the server has gone: seen on the socket, or asked after a long rest."""
-    if now() - connection.rested_since > _CHECK_AFTER:
-        await AsyncConnectionPool.check_connection(connection)
-        return
-    if has_gone(connection):
-        await AsyncConnectionPool.check_connection(connection)
-
-
-def has_gone(connection: AsyncPooled) -> bool:
-    """Whether the server has ended a connection that rests, as far as the socket tells."""
-    # Nothing is expected on it: something to read is the server's farewell.
-    return connection.closed or _has_news(connection.pgconn.socket)
-
-
-def _has_news(socket: int) -> bool:
-    if not hasattr(select, "poll"):
-        return bool(select.select([socket], [], [], 0)[0])
-    # select() refuses descriptors above 1023.
-    poll = select.poll()
-    poll.register(socket, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def check_sendable(profile: Profile, statement: Statement) -> None:
-    """Raise `NotSupportedError` for what the endpoint is known to lack."""
-    reason = profile.refusal(statement.why, statement.words)
-    if reason is not None:
-        raise NotSupportedError(f"a {profile.name} endpoint has no {reason}")
-
-
-def unsupported_savepoint(profile: Profile) -> NotSupportedError:
-    """What a nested transaction() meets where there is no SAVEPOINT."""
-    return NotSupportedError(
-        f"a nested transaction() needs SAVEPOINT, which a {profile.name} endpoint does not have; "
-        "use one transaction() for all of it"
-    )
+    async def give_back(self, *, discard: bool = False) -> None:
+        """See `AsyncLent.give_back()`."""
+        await self._pool.give_back(self.connection, discard=discard)

@@ -12,7 +12,7 @@ from ...dropin.shown import Identity, identity
 from ...errors import ConfigurationError
 from ...runtime import threads as runtime
 from ...settings.urls import from_params
-from ..engine import Engine
+from ..engine import Engine, engine_of
 
 
 class Engines:
@@ -27,8 +27,9 @@ class Engines:
 
     def attach(self, engine: Engine) -> None:
         """Have *engine* serve all new connections to its endpoint. It stays the caller's."""
-        engine.check_open()
-        if engine.endpoint is None:
+        core = engine._core
+        core.check_open()
+        if core.endpoint is None:
             raise ConfigurationError("an engine needs an endpoint to be attached")
         self._attached = engine
 
@@ -45,7 +46,7 @@ class Engines:
     def serving(self, params: Mapping[str, Any], given: Engine | None) -> Engine | None:
         """The engine for a connection with these libpq keywords, if there is one."""
         if given is not None:
-            given.check_open()
+            given._core.check_open()
             if not _serves(given, params):
                 raise ConfigurationError(
                     "engine: its endpoint is another than the connection's (host, port, dbname, "
@@ -64,16 +65,23 @@ class Engines:
         key = os.getpid(), identity(params)
         known = engines.get(key)
         if known is None:
-            known = Engine.of(from_params(params, {}))
+            known = engine_of(from_params(params, {}))
             known.open()
             engines[key] = known
         return known
 
 
+def address_of(engine: Engine) -> Mapping[str, Any]:
+    """The libpq keywords of an engine's endpoint, with its password; none where it has none."""
+    endpoint = engine._core.endpoint
+    return {} if endpoint is None else endpoint.params
+
+
 def _serves(engine: Engine, params: Mapping[str, Any]) -> bool:
-    if engine.endpoint is None:
+    endpoint = engine._core.endpoint
+    if endpoint is None:
         return False
-    ours = engine.endpoint._settings.options
+    ours = endpoint.options
     return identity(ours) == identity(params)
 
 

@@ -57,6 +57,9 @@ class Cursor(psycopg.Cursor[Row]):
             self._uncount(routing, statement)
         except psycopg.Error as error:
             raise routing.explained(error, statement, lost=connection.broken) from error.__cause__
+        except BaseException as error:
+            routing.broke(error)
+            raise
         finally:
             routing.settle(connection)
         return self

@@ -12,14 +12,14 @@ from ...request import Params, Query, Sql
 from .results import Errors, FanOut, Options, fan_out
 
 if TYPE_CHECKING:
-    from ..session import Session
+    from ..asking import Asking
 
 
 class Across:
     """Runs statements in every one of some databases, each in a session of its own."""
 
-    def __init__(self, sessions: Sequence[Session[Any]]) -> None:
-        self._sessions = sessions
+    def __init__(self, askings: Sequence[Asking]) -> None:
+        self._askings = askings
 
     def execute(
         self,
@@ -45,7 +45,7 @@ class Across:
             query_timeout=query_timeout,
             errors=errors,
             progress=progress,
-            total=len(self._sessions),
+            total=len(self._askings),
         )
         asked = Query(query, params, row_factory)
-        return fan_out(((session, asked) for session in self._sessions), options)
+        return fan_out(((asking, asked) for asking in self._askings), options)

@@ -21,11 +21,11 @@ from ...runtime import threads as runtime
 from .lanes import Crew, Lane
 
 if TYPE_CHECKING:
-    from ..session import Session
+    from ..asking import Asking
     from .results import Options
 
     # A statement and the session that it is for. It runs in a fork of that.
-    Pair: TypeAlias = tuple[Session[Any], Query]
+    Pair: TypeAlias = tuple[Asking, Query]
 
 # A source that takes so many seconds is not read on while there is a result to take.
 _SLOW_SOURCE = 0.01
@@ -36,13 +36,13 @@ class _Statement:
     """One statement of a fan-out. One with an `origin` does not run, but ends as that ends."""
 
     index: int
-    session: Session[Any]
+    session: Asking
     query: Query
     key: Hashable = None
     origin: _Statement | None = None
     twins: list[_Statement] = field(default_factory=list)
     # The session that it runs in, once it has begun.
-    fork: Session[Any] | None = None
+    fork: Asking | None = None
     ended: bool = False
     result: Result[Any] | None = None
     error: Exception | None = None
@@ -110,7 +110,7 @@ class Work:
             if not self._open:
                 break
             # In a forked child nobody would ever answer.
-            next(iter(self._open.values())).session._engine.check_open()
+            next(iter(self._open.values())).session.check_open()
             began = now()
             news = self._done.get()
             self._waited += now() - began
@@ -154,7 +154,7 @@ class Work:
             self._note(self._done.get_nowait())
         return bool(self._line) and self._line[0].ended
 
-    def _admit(self, session: Session[Any], query: Query) -> None:
+    def _admit(self, session: Asking, query: Query) -> None:
         statement = _Statement(next(self._numbers), session, query)
         self._open[statement.index] = statement
         if self._options.ordered:
@@ -400,7 +400,7 @@ def _was_read_on_replica(statement: _Statement) -> bool:
 def _is_read(statement: _Statement) -> bool:
     query = statement.query
     text = Request.read(query.sql, query.params, None).text
-    return statement.session._engine.resolved(text).is_read
+    return statement.session.core.resolved(text).is_read
 
 
 def _identity(statement: _Statement) -> Hashable:

@@ -1,0 +1,284 @@
+"""What the sessions, fan-outs and drop-in connections of one database share.
+
+Locks, in the order in which they may be taken; nothing waits while it holds one but the first two.
+
+| lock                           | guards                                                |
+|--------------------------------|-------------------------------------------------------|
+| publishing `_turn`             | one round of snapshots and refreshes at a time        |
+| keeper `_swapping`             | which member a keeper has; held while one is opened   |
+| keeper `_changing`             | a member's breaker, against whoever reports on it     |
+| asking `_cancelling`           | what a session runs, against who cancels it           |
+| slots `_guard`                 | who is lent which slot, and who waits                 |
+| core `_surveying`              | what routing knows of the replicas                    |
+| write log, counts, pool counts | a number each                                         |
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import psycopg
+
+from ..errors import UsageError
+from ..events import Counts, Event, Events, log
+from ..knowledge import Knowledge
+from ..parity import from_endpoint
+from ..pooling import Slot
+from ..process.clock import now
+from ..replicas.members import Member
+from ..replicas.wire import Wire
+from ..routing.decision import Decision, Reason, Route
+from ..routing.freshness import Freshness, WriteLog
+from ..routing.router import Site
+from ..runtime import aio as runtime
+from ..servers.profile import Profile
+from ..settings.config import Settings
+from ..settings.redact import Redactor
+from ..sql import Statement
+from .describing import AsyncDescribing
+from .publishing import AsyncPublishing
+from .replicas.set import AsyncReplicaSet
+from .replicas.slots import AsyncSlots
+from .sides.connection import AsyncOverConnection
+from .sides.endpoint import AsyncEndpointLent
+from .sides.instance import AsyncInstanceLent
+from .sides.pool import AsyncEndpointPool
+from .sides.wire import AsyncWireLent
+
+
+class AsyncCore:
+    """Owns the sides of one database, what is known of its statements, its writes and events."""
+
+    def __init__(self, settings: Settings, database: str = "") -> None:
+        endpoint = settings.endpoint
+        timeout = endpoint.timeout if endpoint is not None else 30.0
+        self.settings = settings
+        self.database = database
+        self.redact = Redactor(settings.secrets)
+        self.log = WriteLog(runtime.Guard())
+        self.counts = Counts(runtime.Guard())
+        self.events = Events(self.counts, log)
+        self.endpoint = AsyncEndpointPool(endpoint, self.redact) if endpoint is not None else None
+        self.replicas = AsyncReplicaSet(
+            settings.replicas,
+            self.redact,
+            self.survey,
+            timeout=timeout,
+            max_waiting=endpoint.max_waiting if endpoint is not None else 0,
+            has_endpoint=endpoint is not None,
+        )
+        self._state: Literal["new", "open", "closed"] = "new"
+        self._pid = 0
+        self._surveying = runtime.Guard()
+        self._spilling: AsyncSlots[str] = AsyncSlots(
+            _nothing,
+            timeout=timeout,
+            max_waiting=0,
+            what="replica serves, and no place on the endpoint in its stead",
+            advice="see stats() and the log of pgmd.replica, raise endpoint_spill",
+        )
+        self._learned: Knowledge | None = None
+        self._publishing: AsyncPublishing | None = None
+
+    # --------------------------------------------------------------------------- life cycle
+
+    async def open(self) -> None:
+        """See `AsyncEngine.open()`."""
+        if self._state == "open":
+            return
+        if self._state == "closed":
+            raise UsageError("the engine is closed; make a new one")
+        self._spilling.add("endpoint", self.settings.spill)
+        try:
+            await self._open()
+        except BaseException:
+            await self._close()
+            raise
+        self._pid = os.getpid()
+        self._state = "open"
+
+    async def _open(self) -> None:
+        if self.endpoint is not None:
+            await self.endpoint.open()
+        self.profile = self.endpoint.profile if self.endpoint is not None else _ALONE
+        self._time_zone = _zone(self.profile.time_zone)
+        self.describing = AsyncDescribing(
+            self.endpoint, self.profile, self._time_zone, lambda: self.knowledge.shapes
+        )
+        self._over = AsyncOverConnection(self.profile, self.describing)
+        publishing = self._publishing = AsyncPublishing(
+            self.endpoint,
+            self.replicas,
+            self.settings.replicas,
+            self.log,
+            self.redact,
+            self._moved_on,
+        )
+        since = now()
+        # There is a snapshot to open then, and it is as new as the engine.
+        await publishing.take_snapshots([r for r in self.settings.replicas if r.local is not None])
+        self.survey()
+        await self.replicas.open(
+            time_zone=self.profile.time_zone,
+            dialect=self.profile.dialect,
+            published=Freshness(0, since if self.endpoint is not None else None),
+        )
+        replicas_only = self.endpoint is None and self.settings.replicas
+        if replicas_only and not self.replicas.members:
+            raise self.replicas.none_opened()
+        publishing.start(self.schema_changed)
+
+    async def close(self) -> None:
+        """See `AsyncEngine.close()`."""
+        if self._state == "open" and self._pid == os.getpid():
+            self._state = "closed"
+            await self._close()
+        self._state = "closed"
+
+    async def _close(self) -> None:
+        if self._publishing is not None:
+            await self._publishing.close()
+        await self.replicas.close()
+        if self.endpoint is not None:
+            await self.endpoint.close()
+
+    def check_open(self) -> None:
+        """Raise `UsageError` unless the engine is open, in this process."""
+        if self._state == "new":
+            raise UsageError("the engine is not open; use it in a `with` block or call open()")
+        if self._state == "closed":
+            raise UsageError("the engine is closed; make a new one")
+        if self._pid != os.getpid():
+            # Handles that were inherited through a fork answer for a while, then hang.
+            raise UsageError("the engine was opened before a fork; open one in each process")
+
+    # ------------------------------------------------------------------------------- knowledge
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What has been learned about statements."""
+        assert self._learned is not None
+        return self._learned
+
+    @property
+    def zone(self) -> str:
+        """The name of the time zone of both routes."""
+        return self.profile.time_zone
+
+    def resolved(self, text: str) -> Statement:
+        """The facts of a statement, with the replicas' views and macros looked through."""
+        return self.knowledge.statement(text)
+
+    def verdict(self, text: str) -> Decision:
+        """Where this text may run, freshness aside."""
+        return self.knowledge.verdict(text)
+
+    def setback(self, text: str, reason: Reason, detail: str, *, lasting: bool) -> Decision:
+        """Why a read that failed on a replica runs on the endpoint, now and if *lasting* later."""
+        facts = self.verdict(text).facts
+        decision = Decision(Route.ENDPOINT, reason, detail, facts=facts)
+        return self.knowledge.remember(text, decision) if lasting else decision
+
+    def explained(self, error: psycopg.Error, text: str | None = None) -> psycopg.Error:
+        """The error that PostgreSQL would have given, where the endpoint does not tell."""
+        return from_endpoint(error, text=text) if self.profile.speaks_duckdb else error
+
+    async def schema_changed(self) -> None:
+        """Forget what was known of tables, and look again."""
+        self.knowledge.shapes.forget_columns()
+        await self.replicas.reread_catalogues()
+        self.survey()
+
+    def _moved_on(self) -> None:
+        self.knowledge.shapes.forget_columns()
+        self.survey()
+
+    def survey(self) -> None:
+        """Take stock of what routing depends on; if it changed, what was decided is void."""
+        # Two keepers may find other replicas at once: the later must not lose to the earlier.
+        with self._surveying:
+            self._take_stock()
+
+    def _take_stock(self) -> None:
+        members = self.replicas.members
+        if not members and self._learned is not None:
+            # They will be back, with what is known of them.
+            return
+        # Replicas of one database have equal catalogues: keep each once.
+        catalogues = {m.catalogue for m in members if m.catalogue is not None}
+        definitions = {m.definitions for m in members if m.definitions is not None}
+        site = Site(
+            has_endpoint=self.endpoint is not None,
+            has_replicas=bool(self.settings.replicas),
+            dialect=self.profile.dialect,
+            catalogues=tuple(catalogues),
+            definitions=tuple(definitions),
+        )
+        if self._learned is None or self._learned.site != site:
+            self._learned = Knowledge(site, self._time_zone)
+
+    # ----------------------------------------------------------------------------------- sides
+
+    async def lend(self) -> AsyncEndpointLent:
+        """Borrow a connection to the endpoint. Raises PoolTimeout, PoolFull or PoolClosed."""
+        assert self.endpoint is not None
+        return AsyncEndpointLent(self.endpoint, self._over, await self.endpoint.lend())
+
+    def lent_of(self, slot: Slot[Member]) -> AsyncReplicaLent:
+        """The side of a replica's slot."""
+        if isinstance(slot.replica.instance, Wire):
+            return AsyncWireLent(self, self._over, slot)
+        return AsyncInstanceLent(self, slot)
+
+    @asynccontextmanager
+    async def spilling(self) -> AsyncIterator[None]:
+        """While a read runs on the endpoint because no replica serves, which wakes those that
+        sleep. Raises PoolTimeout."""
+        self.replicas.want()
+        slot = await self._spilling.lend(lambda _: True)
+        try:
+            yield
+        finally:
+            self._spilling.give_back(slot)
+
+    async def publish(self) -> None:
+        """See `AsyncEngine.publish()`."""
+        assert self._publishing is not None
+        await self._publishing.publish()
+
+    # ------------------------------------------------------------------------------------ events
+
+    def tell(self, event: Event) -> None:
+        """A statement has ended."""
+        self.events.tell(event)
+
+    def stats(self) -> dict[str, Any]:
+        """See `AsyncEngine.stats()`."""
+        return {
+            "endpoint": self.endpoint.stats() if self.endpoint is not None else {},
+            "replicas": self.replicas.stats(),
+            "routed": self.counts.routed(),
+        }
+
+    def __repr__(self) -> str:
+        return f"{self._state} {self.endpoint!r} {self.replicas!r}"
+
+
+AsyncReplicaLent = AsyncInstanceLent | AsyncWireLent
+
+# With no endpoint to agree with, replicas answer in their own dialect, in UTC.
+_ALONE = Profile("duckdb", "", "UTC")
+
+
+def _nothing(_: str) -> None:
+    """Nobody's place has nothing to close."""
+
+
+def _zone(name: str) -> dt.tzinfo:
+    # psycopg has its own object for UTC, see parity of time stamps.
+    return dt.UTC if name == "UTC" else ZoneInfo(name)

@@ -1,0 +1,31 @@
+"""What a side says to a statement: an answer, or why another must answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import psycopg
+
+from ..routing.decision import Decision
+from .result import Column, Described
+from .rows import Rows
+
+
+class Found(NamedTuple):
+    """What a side has answered; `loaded` is how long (seconds) making Python's values took."""
+
+    rows: Rows | None
+    columns: Described | Sequence[Column]
+    rowcount: int
+    statusmessage: str | None
+    loaded: float = 0.0
+
+
+class Setback(NamedTuple):
+    """Why a read must run elsewhere: it had no effect here. Where it must not move, `error` is
+    what the caller gets, or the decision alone where there is none."""
+
+    decision: Decision
+    error: psycopg.Error | None = None
+    cause: BaseException | None = None

@@ -1,0 +1,1 @@
+"""What each side promises whoever has been lent something of it."""
