@@ -26,8 +26,7 @@ from ..answers.shape import (
     uncounted,
     unquoted_json,
 )
-from ..errors import ParityError, RoutingError
-from ..outcome import annotate
+from ..errors import ParityError, RoutingError, annotate
 from ..parity import Inexact, from_duckdb
 from ..pooling import Slot
 from ..process.clock import now

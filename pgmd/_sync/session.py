@@ -14,9 +14,8 @@ from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
 from ..answers.result import Result
-from ..errors import UsageError
+from ..errors import UsageError, annotate
 from ..fanout.bundling import Bundling, may_be_bundled
-from ..outcome import annotate
 from ..process.clock import now
 from ..request import Params, Query, Request, Sql
 from ..routing.decision import Decision, Reason, Route

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from psycopg import errors as pg
 
 import pgmd
-from pgmd.errors import Outcome
-from pgmd.outcome import annotate
+from pgmd.errors import Outcome, annotate
 from pgmd.parity import errors, from_duckdb, from_endpoint, is_write_refusal
 from pgmd.replicas.duck import Instance, NotOneStatement, Run
 from pgmd.replicas.plans import open_plan

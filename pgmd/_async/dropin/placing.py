@@ -14,8 +14,7 @@ from psycopg import pq
 
 from ...answers.result import Column, Result
 from ...dropin.shown import RouteReads, Shown, check_route_reads, merged, own_loader, same_dumpers
-from ...errors import Error, NotSupportedError, UsageError
-from ...outcome import annotate
+from ...errors import Error, NotSupportedError, UsageError, annotate
 from ...parity import from_endpoint
 from ...request import Request
 from ...routing.decision import Decision, Reason, Route
