@@ -13,7 +13,7 @@ from psycopg.rows import RowFactory
 from typing_extensions import TypeVar
 
 from ..errors import ConfigurationError
-from ..parity import collector_paused
+from ..process.collector import collector_paused
 from ..routing.decision import Decision
 from .rows import Rows, schema_of
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ConfigurationError, ParityError
-from ..parity import RowLoader, arrow
+from ..parity import arrow
+from ..parity.load import RowLoader, column_label
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -145,4 +146,4 @@ def schema_of(columns: Sequence[Shaped], zone: str) -> pa.Schema:
 
 
 def _misfit(index: int, field: pa.Field, error: Exception) -> ParityError:
-    return ParityError(f'column {index + 1} "{field.name[:63]}": {error}; cast it to another type')
+    return ParityError(f"{column_label(index, field.name)}: {error}; cast it to another type")

@@ -14,18 +14,10 @@ import psycopg
 
 from ..errors import ParityError
 from ..fanout.bundling import bundled
-from ..parity import (
-    Inexact,
-    RowLoader,
-    arrow,
-    column_label,
-    declared,
-    describe,
-    has_own_loader,
-    row_loader,
-    text_column,
-)
-from ..parity.types import parse
+from ..parity import Inexact, arrow, declared
+from ..parity.load import RowLoader, column_label, has_own_loader, row_loader
+from ..parity.steps import text_column
+from ..parity.types import describe, parse
 from ..process.cache import Cache
 from ..replicas import duck
 from ..replicas.duck import Answer
