@@ -11,7 +11,7 @@ import re
 from collections.abc import MutableMapping
 
 from ..sql import Statement, parenthesised
-from ..sql.grammar import READ
+from ..sql.facts import READ
 from ..sql.lexer import Kind, Unreadable, tokens
 
 # The sizes of bundles that are tried, one after the other.
