@@ -14,18 +14,12 @@ import psycopg
 from psycopg import AsyncCursor
 from psycopg.rows import tuple_row
 
-from ..answers.result import Column, Result
-from ..answers.rows import ListRows
-from ..answers.shape import (
-    Done,
-    Loaded,
-    NotBound,
-    NotDescribed,
-    status_of_read,
-    texts_of,
-    uncounted,
-    unquoted_json,
-)
+from ..answers.columns import Column
+from ..answers.fetching import Loaded
+from ..answers.nested import unquoted_json
+from ..answers.result import Done, Result, status_of_read, uncounted
+from ..answers.rows import ListRows, texts_of
+from ..answers.shapes import NotBound, NotDescribed
 from ..errors import ParityError, RoutingError, annotate
 from ..parity import Inexact, from_duckdb
 from ..pooling import Slot

@@ -19,18 +19,10 @@ from psycopg import Cursor
 from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
-from ..answers.result import Column
-from ..answers.shape import (
-    NotBound,
-    NotDescribed,
-    Reading,
-    Together,
-    asking_for_parameters,
-    asking_for_types,
-    describing,
-    may_be_nested,
-    with_nested,
-)
+from ..answers.columns import Column
+from ..answers.fetching import Fetching, Loaded, Together
+from ..answers.nested import asking_for_types, may_be_nested, with_nested
+from ..answers.shapes import NotBound, NotDescribed, asking_for_parameters, describing
 from ..errors import ParityError, UsageError
 from ..knowledge import Knowledge
 from ..parity import Inexact, dump, from_endpoint, is_untyped, is_write_refusal
@@ -501,7 +493,7 @@ class Engine:
         finally:
             endpoint.give_back(connection)
 
-    def reading(self, request: Request, shape: Sequence[Column] | None) -> Reading:
+    def reading(self, request: Request, shape: Sequence[Column] | None) -> Fetching[Loaded]:
         """How a replica's answer becomes what the endpoint would return."""
         return self._knowledge.shapes.reading(request, shape)
 

@@ -10,8 +10,9 @@ from psycopg import capabilities
 from psycopg.rows import RowFactory
 from typing_extensions import TypeVar
 
-from ..answers.result import Column, Maker, maker
-from ..answers.shape import Loaded, unquoted_json
+from ..answers.columns import Column, Maker, maker
+from ..answers.fetching import Loaded
+from ..answers.nested import unquoted_json
 from ..errors import ParityError
 from ..parity import Inexact, from_duckdb
 from ..pooling import Slot

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..errors import ConfigurationError, ParityError
 from ..parity import arrow
 from ..parity.load import RowLoader, column_label
+from .columns import Executed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -129,6 +130,18 @@ def _slices(batches: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for start in range(0, batch.num_rows, _SLICE):
             yield batch.slice(start, _SLICE)
+
+
+def texts_of(cursor: Executed) -> Texts:
+    """What the wire carried for each column."""
+
+    def texts(index: int) -> list[str | None]:
+        answer = cursor.pgresult
+        assert answer is not None
+        found = (answer.get_value(row, index) for row in range(answer.ntuples))
+        return [None if value is None else value.decode() for value in found]
+
+    return texts
 
 
 def schema_of(columns: Sequence[Shaped], zone: str) -> pa.Schema:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import pq
 
-from ...answers.result import Column, Result
+from ...answers.columns import Column
+from ...answers.result import Result
 from ...dropin.shown import RouteReads, Shown, check_route_reads, merged, own_loader, same_dumpers
 from ...errors import Error, NotSupportedError, UsageError, annotate
 from ...parity import from_endpoint

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from ...answers.shape import Fetching, Loaded, Reading
+from ...answers.fetching import Fetching, Loaded
 from ...errors import NotSupportedError, PoolClosed, PoolTimeout, ReplicaError
 from ...parity import Inexact
 from ...pooling import Slot
@@ -190,7 +190,7 @@ class ReplicaSet:
         run: Run,
         text: str,
         values: Sequence[Any],
-        reading: Reading,
+        reading: Fetching[Loaded],
         before: Sequence[str] = (),
     ) -> Callable[[], Loaded]:
         """Start one read on a lent cursor; what is returned loads the next part, blocking."""
