@@ -15,6 +15,7 @@ from typing_extensions import TypeVar
 from ..answers.result import Result
 from ..errors import UsageError, annotate
 from ..fanout.bundling import Bundling, may_be_bundled
+from ..fanout.options import Errors, Options
 from ..process.clock import now
 from ..request import Params, Query, Request, Sql
 from ..routing.decision import Decision, Reason, Route
@@ -22,8 +23,8 @@ from ..routing.freshness import Bookmark
 from ..runtime import aio as runtime
 from ..settings.config import Consistency
 from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTransaction, Block
-from .fanout.lanes import SnapshotCrew
-from .fanout.results import AsyncFanOut, Errors, Options, fan_out
+from .fanout.results import AsyncFanOut, fan_out
+from .fanout.snapshots import SnapshotCrew
 from .runner import AsyncRunner, Needs, refusal
 from .sides.endpoint import unsupported_savepoint
 from .stream import AsyncStream
@@ -459,6 +460,19 @@ class AsyncSession(Generic[Row]):
     def join(self, other: AsyncSession[Any]) -> None:
         """Take over what a fork has seen."""
         self._runner.seen = max(self._runner.seen, other._runner.seen)
+
+    def is_set_as(self, other: AsyncSession[Any]) -> bool:
+        """Whether a statement runs here as it would in a new fork of *other*."""
+        return self._runner.block is None and self._runner.ledger is other._runner.ledger
+
+    def is_read(self, query: Query) -> bool:
+        """Whether it is a confirmed read."""
+        text = Request.read(query.sql, query.params, None).text
+        return self._engine.resolved(text).is_read
+
+    def check_alive(self) -> None:
+        """Raise `UsageError` unless the engine is open, in this process."""
+        self._engine.check_open()
 
     # ------------------------------------------------------------------------------- checks
 

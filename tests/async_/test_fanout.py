@@ -18,6 +18,7 @@ import pytest
 
 import pgmd
 from pgmd import Outcome, Query, Route
+from pgmd.fanout.options import Options
 from pgmd.runtime import aio as runtime
 
 from ..fixtures.stands import Stand
@@ -25,8 +26,7 @@ from .helpers import engine_on, pause, until
 
 # Of this colour.
 _package = pgmd.AsyncSession.__module__.rpartition(".")[0]
-fan_out: Any = importlib.import_module(f"{_package}.fanout").fan_out
-Options: Any = importlib.import_module(f"{_package}.fanout").Options
+fan_out: Any = importlib.import_module(f"{_package}.fanout.results").fan_out
 
 
 async def squares_on(stand: Stand) -> pgmd.AsyncEngine:

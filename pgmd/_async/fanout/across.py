@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psycopg.rows import BaseRowFactory
 
+from ...fanout.options import Errors, Options
 from ...request import Params, Query, Sql
-from .results import AsyncFanOut, Errors, Options, fan_out
-
-if TYPE_CHECKING:
-    from ..session import AsyncSession
+from .forkable import AsyncForkable
+from .results import AsyncFanOut, fan_out
 
 
 class AsyncAcross:
     """Runs statements in every one of some databases, each in a session of its own."""
 
-    def __init__(self, sessions: Sequence[AsyncSession[Any]]) -> None:
+    def __init__(self, sessions: Sequence[AsyncForkable]) -> None:
         self._sessions = sessions
 
     def execute(

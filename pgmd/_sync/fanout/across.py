@@ -4,21 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psycopg.rows import BaseRowFactory
 
+from ...fanout.options import Errors, Options
 from ...request import Params, Query, Sql
-from .results import Errors, FanOut, Options, fan_out
-
-if TYPE_CHECKING:
-    from ..session import Session
+from .forkable import Forkable
+from .results import FanOut, fan_out
 
 
 class Across:
     """Runs statements in every one of some databases, each in a session of its own."""
 
-    def __init__(self, sessions: Sequence[Session[Any]]) -> None:
+    def __init__(self, sessions: Sequence[Forkable]) -> None:
         self._sessions = sessions
 
     def execute(
