@@ -7,7 +7,8 @@ from ._async.session import AsyncSession
 from ._sync.engine import Engine, connect
 from ._sync.session import Session
 from ._version import __version__
-from .answers.result import Column, Result
+from .answers.columns import Column
+from .answers.result import Result
 from .errors import (
     ConfigurationError,
     Error,

@@ -23,17 +23,20 @@ catches both. Every error that leaves a `Session` carries `outcome` and `retryab
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import psycopg
 import psycopg_pool
 
 if TYPE_CHECKING:
-    from .answers.result import Result
-    from .routing.decision import Decision
+    import pandas
+    import polars
+    import pyarrow as pa
 
 _OURS = "pgmd"
+# Serialization failure, deadlock, lock not available, too many connections, starting up.
+_TRY_AGAIN = frozenset({"40001", "40P01", "55P03", "53300", "57P03"})
 
 
 class Outcome(enum.Enum):
@@ -42,6 +45,67 @@ class Outcome(enum.Enum):
     NOT_APPLIED = "not applied"
     APPLIED = "applied"
     UNKNOWN = "unknown"
+
+
+def annotate(
+    error: psycopg.Error,
+    *,
+    is_read: bool,
+    lost: bool = False,
+    in_transaction: bool = False,
+    executed: bool = False,
+) -> psycopg.Error:
+    """Set `outcome` and `retryable` on what a driver raised; return it.
+
+    *executed*: the server had done its work, and what it returned could not be read.
+    *lost*: the connection died, so the answer may have. A server rolls an open transaction back
+    when that happens, so only a write outside one, or a COMMIT, is in doubt.
+    """
+    if hasattr(error, "outcome"):
+        return error
+    outcome = Outcome.NOT_APPLIED
+    if not is_read and not in_transaction:
+        outcome = Outcome.APPLIED if executed else Outcome.UNKNOWN if lost else outcome
+    facts: Any = error
+    facts.outcome = outcome
+    facts.retryable = outcome is Outcome.NOT_APPLIED and (
+        error.sqlstate in _TRY_AGAIN or (lost and is_read)
+    )
+    return error
+
+
+class Decided(Protocol):
+    """The decision that an error carries, see `pgmd.Decision`."""
+
+    @property
+    def route(self) -> enum.Enum: ...
+    @property
+    def reason(self) -> enum.Enum: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def remedy(self) -> str: ...
+    def explain(self) -> str: ...
+    def report(self) -> str: ...
+
+
+class Fetched(Protocol):
+    """A result that an error carries, see `pgmd.Result`."""
+
+    rowcount: int
+
+    @property
+    def decision(self) -> Decided: ...
+    @property
+    def description(self) -> Sequence[Any] | None: ...
+    def fetchone(self) -> Any: ...
+    def fetchmany(self, size: int = 1) -> list[Any]: ...
+    def fetchall(self) -> list[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def batches(self) -> Iterator[pa.RecordBatch]: ...
+    def arrow(self) -> pa.Table: ...
+    def df(self) -> pandas.DataFrame: ...
+    def pl(self) -> polars.DataFrame: ...
 
 
 class Error(psycopg.Error):
@@ -75,7 +139,7 @@ class RoutingError(Error, psycopg.NotSupportedError):
 
     __module__ = _OURS
 
-    def __init__(self, message: str, decision: Decision) -> None:
+    def __init__(self, message: str, decision: Decided) -> None:
         super().__init__(message)
         self.decision = decision
 
@@ -143,7 +207,7 @@ class FanOutError(Error, ExceptionGroup[Exception]):
 
     __module__ = _OURS
     failures: tuple[tuple[int, Exception], ...]
-    results: dict[int, Result[Any]]
+    results: Mapping[int, Fetched]
 
     def __new__(
         cls,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from .answers.shape import Shapes
+from .answers.shapes import Shapes
 from .process.cache import Cache
 from .routing.decision import Decision
 from .routing.router import Site, decide

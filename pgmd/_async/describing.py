@@ -10,17 +10,9 @@ from typing import Any
 import psycopg
 from psycopg import AsyncCursor
 
-from ..answers.result import Column
-from ..answers.shape import (
-    NotBound,
-    NotDescribed,
-    Shapes,
-    asking_for_parameters,
-    asking_for_types,
-    describing,
-    may_be_nested,
-    with_nested,
-)
+from ..answers.columns import Column
+from ..answers.nested import asking_for_types, may_be_nested, with_nested
+from ..answers.shapes import NotBound, NotDescribed, Shapes, asking_for_parameters, describing
 from ..errors import ParityError
 from ..parity import Inexact, dump, is_untyped
 from ..request import Params, Request

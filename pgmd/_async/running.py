@@ -11,8 +11,8 @@ import psycopg
 
 from ..answers.found import Found, Setback
 from ..answers.result import Result
+from ..errors import annotate
 from ..events import Event
-from ..outcome import annotate
 from ..process.clock import now
 from ..request import Request
 from ..routing.decision import Decision, Route

@@ -12,16 +12,16 @@ from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
 from ..answers.result import Result
-from ..errors import UsageError
+from ..errors import UsageError, annotate
 from ..fanout.bundling import Bundling
-from ..outcome import annotate
+from ..fanout.options import Errors, Options
 from ..request import Params, Query, Sql
 from ..routing.decision import Decision, Route
 from ..routing.freshness import Bookmark
 from ..runtime import aio as runtime
 from .asking import AsyncAsking
-from .fanout.lanes import SnapshotCrew
-from .fanout.results import AsyncFanOut, Errors, Options, fan_out
+from .fanout.results import AsyncFanOut, fan_out
+from .fanout.snapshots import SnapshotCrew
 from .streaming import AsyncStream, streamed
 from .views import (
     AsyncEndpointView,

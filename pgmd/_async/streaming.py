@@ -10,8 +10,8 @@ import psycopg
 from psycopg.rows import RowFactory
 from typing_extensions import TypeVar
 
+from ..answers.columns import Column, Maker, maker
 from ..answers.found import Setback
-from ..answers.result import Column, Maker, maker
 from ..events import Event
 from ..process.clock import now
 from ..request import Request

@@ -15,9 +15,8 @@ import psycopg
 from psycopg.rows import BaseRowFactory
 
 from ..answers.result import Result
-from ..errors import UsageError
+from ..errors import UsageError, annotate
 from ..fanout.bundling import may_be_bundled
-from ..outcome import annotate
 from ..process.clock import now
 from ..request import Params, Query, Request, Sql
 from ..routing.decision import Decision, Reason, Route
@@ -133,6 +132,14 @@ class Asking(Running):
         """Take over what a fork has seen."""
         self.state.saw(other.state.seen)
 
+    def is_set_as(self, other: Asking) -> bool:
+        """Whether a statement runs here as it would in a new fork of *other*."""
+        return self.state.block is None and self.state.ledger is other.state.ledger
+
+    def is_read(self, query: Query) -> bool:
+        """Whether it is a confirmed read."""
+        return self.core.resolved(self.request(query.sql, query.params).text).is_read
+
     # ----------------------------------------------------------------------------------- checks
 
     def claim(self) -> None:
@@ -152,6 +159,10 @@ class Asking(Running):
     def condition(self) -> str:
         """For people."""
         return "closed" if self._closed else "in use" if self._busy.locked() else "idle"
+
+    def check_alive(self) -> None:
+        """Raise `UsageError` unless the engine is open, in this process."""
+        self.core.check_open()
 
     def check_open(self) -> None:
         """Raise `UsageError` unless it and the engine are open, in this process."""

@@ -13,16 +13,16 @@ from psycopg.rows import BaseRowFactory
 from typing_extensions import TypeVar
 
 from ..answers.result import Result
-from ..errors import UsageError
+from ..errors import UsageError, annotate
 from ..fanout.bundling import Bundling
-from ..outcome import annotate
+from ..fanout.options import Errors, Options
 from ..request import Params, Query, Sql
 from ..routing.decision import Decision, Route
 from ..routing.freshness import Bookmark
 from ..runtime import threads as runtime
 from .asking import Asking
-from .fanout.lanes import SnapshotCrew
-from .fanout.results import Errors, FanOut, Options, fan_out
+from .fanout.results import FanOut, fan_out
+from .fanout.snapshots import SnapshotCrew
 from .streaming import Stream, streamed
 from .views import (
     EndpointView,

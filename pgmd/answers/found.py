@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import psycopg
 
+from ..answers.columns import Column, Described
 from ..routing.decision import Decision
-from .result import Column, Described
 from .rows import Rows
 
 

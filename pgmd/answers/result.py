@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, Self
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Self
 
 import psycopg
-from psycopg import pq
 from psycopg.rows import RowFactory
 from typing_extensions import TypeVar
 
 from ..errors import ConfigurationError
-from ..parity import collector_paused
+from ..process.collector import collector_paused
 from ..routing.decision import Decision
+from ..sql import Fact, Statement
+from .columns import Column, Described, Executed, Maker, maker
 from .rows import Rows, schema_of
 
 if TYPE_CHECKING:
@@ -23,74 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = TypeVar("Row", covariant=True, default=tuple[Any, ...])
-Maker = Callable[[Sequence[Any]], Any]
-
-
-class Column(NamedTuple):
-    """A column as PEP 249 describes it; `type_code` is a PostgreSQL OID on both routes."""
-
-    name: str
-    type_code: int
-    display_size: int | None = None
-    internal_size: int | None = None
-    precision: int | None = None
-    scale: int | None = None
-    null_ok: bool | None = None
-
-    @classmethod
-    def of(cls, column: Any) -> Column:
-        """The same as a driver's column has it."""
-        # By name: psycopg's columns work each item out anew, and slowly when taken by number.
-        return cls(
-            column.name,
-            column.type_code,
-            column.display_size,
-            column.internal_size,
-            column.precision,
-            column.scale,
-            column.null_ok,
-        )
-
-
-class Described(Protocol):
-    """A driver's cursor: its columns cost time, so they are looked at when asked for."""
-
-    @property
-    def description(self) -> list[Any] | None: ...
-
-
-class Executed(Described, Protocol):
-    """A driver's cursor after a statement."""
-
-    @property
-    def statusmessage(self) -> str | None: ...
-    @property
-    def pgresult(self) -> pq.abc.PGresult | None: ...
-
-
-class _Shape:
-    """What a psycopg row factory reads of a cursor: here its cursor and its result in one."""
-
-    status = pq.ExecStatus.TUPLES_OK
-    _encoding = "utf-8"
-
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self.description = columns
-        self.nfields = len(columns)
-
-    @property
-    def pgresult(self) -> _Shape:
-        return self
-
-    def fname(self, index: int) -> bytes:
-        return self.description[index].name.encode()
-
-
-def maker(row_factory: RowFactory[Any] | None, columns: Sequence[Column]) -> Maker | None:
-    """What makes a row of a tuple; None where the tuple is the row."""
-    if row_factory is None:
-        return None
-    return row_factory(_Shape(columns))  # type: ignore[arg-type]  # a row factory reads only what _Shape has
 
 
 class Result(Generic[Row]):
@@ -252,3 +186,31 @@ class Result(Generic[Row]):
     def __repr__(self) -> str:
         rows = "no rows" if self._rows is None else f"{len(self._rows)} rows"
         return f"<Result {rows}, {self._decision.explain()}>"
+
+
+class Done(NamedTuple):
+    """What a statement on the endpoint came to."""
+
+    rows: list[Any] | None
+    rowcount: int
+    statusmessage: str | None
+
+
+def uncounted(statement: Statement, rows: list[Any], cursor: Executed) -> Done:
+    """The outcome of a statement that is no query: DuckDB's own result of an UPDATE is a row with
+    a count, and a wire server may pass it on (github.com/hrl20/metabase, FIXES.md)."""
+    is_query = Fact.READS in statement.facts or "returning" in statement.words
+    names = [column.name for column in cursor.description or ()]
+    if is_query or len(rows) > 1 or names not in (["Count"], ["Success"]):
+        return Done(rows, len(rows), cursor.statusmessage)
+    if not rows or names == ["Success"]:
+        return Done(None, -1, cursor.statusmessage)
+    count = rows[0][0]
+    # The server may have counted the row that it sent.
+    verb = re.sub(r" \d+$", f" {count}", cursor.statusmessage or "")
+    return Done(None, count, verb)
+
+
+def status_of_read(verb: str, count: int) -> str:
+    """The command tag with which PostgreSQL would end a read of *count* rows."""
+    return verb if verb in ("EXPLAIN", "SHOW") else f"SELECT {count}"

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ConfigurationError, ParityError
-from ..parity import RowLoader, arrow
+from ..parity import arrow
+from ..parity.load import RowLoader, column_label
+from .columns import Executed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -130,6 +132,18 @@ def _slices(batches: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield batch.slice(start, _SLICE)
 
 
+def texts_of(cursor: Executed) -> Texts:
+    """What the wire carried for each column."""
+
+    def texts(index: int) -> list[str | None]:
+        answer = cursor.pgresult
+        assert answer is not None
+        found = (answer.get_value(row, index) for row in range(answer.ntuples))
+        return [None if value is None else value.decode() for value in found]
+
+    return texts
+
+
 def schema_of(columns: Sequence[Shaped], zone: str) -> pa.Schema:
     """The Arrow schema of a result with these columns, in this time zone.
 
@@ -145,4 +159,4 @@ def schema_of(columns: Sequence[Shaped], zone: str) -> pa.Schema:
 
 
 def _misfit(index: int, field: pa.Field, error: Exception) -> ParityError:
-    return ParityError(f'column {index + 1} "{field.name[:63]}": {error}; cast it to another type')
+    return ParityError(f"{column_label(index, field.name)}: {error}; cast it to another type")

@@ -15,10 +15,11 @@ from psycopg import pq
 from psycopg._queries import PostgresClientQuery, PostgresQuery
 from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 
-from ..answers.result import Column, Result
-from ..answers.shape import Done
+from ..answers.columns import Column
+from ..answers.result import Done, Result
 from ..errors import ConfigurationError, NotSupportedError
-from ..parity import SHIPPED, collector_paused
+from ..parity.load import SHIPPED
+from ..process.collector import collector_paused
 from ..request import unconnected
 from ..servers.profile import Profile, recognise
 from ..settings.conninfo import is_motherduck

@@ -7,12 +7,10 @@ nothing is run.
 
 from __future__ import annotations
 
-import re
 from collections.abc import MutableMapping
 
-from ..sql import Statement, parenthesised
-from ..sql.grammar import READ
-from ..sql.lexer import Kind, Unreadable, tokens
+from ..sql import Statement
+from ..sql.facts import READ
 
 # The sizes of bundles that are tried, one after the other.
 _SIZES = (1, 4, 16)
@@ -26,12 +24,9 @@ _WORTH_IT = 1.1
 # Seconds: whoever waits for one result should not wait much longer for it in company.
 _LONGEST = 0.2
 _FAR_TOO_LONG = 2.0
-_LONGEST_TEXT = 2_000
 # Bundles that ran as one query, against one that did not.
 _REFUSAL = 5
 _CREDIT = 20
-_NUMBERED = re.compile(rb"\$(\d+)")
-_BYTE_ORDER_MARK = "\ufeff"
 
 
 class Bundling:
@@ -114,34 +109,3 @@ class Bundling:
 def may_be_bundled(statement: Statement) -> bool:
     """Whether it is a query that gives the same answer in company."""
     return statement.is_query and statement.facts is READ and not statement.makes_types
-
-
-def bundled(query: str, parameters: int, size: int) -> str | None:
-    """*size* times the same query as one, with parameters of its own for each time.
-
-    A first column says which time a row is from, counted from 0. The parameters are those of the
-    first, then those of the second, and so on. None for a query that cannot be repeated.
-    """
-    if len(query) > _LONGEST_TEXT or query.startswith(_BYTE_ORDER_MARK):
-        return None
-    try:
-        marks = [token for token in tokens(query) if token.kind is Kind.PARAMETER]
-    except Unreadable:
-        return None
-    if not all(mark.text[1:].isdecimal() for mark in marks):
-        return None
-    raw, starts = query.encode(), {mark.start for mark in marks}
-    parts = [
-        f"SELECT {turn}, * FROM {parenthesised(_moved(raw, starts, turn * parameters))}"
-        for turn in range(size)
-    ]
-    return "\nUNION ALL\n".join(parts)
-
-
-def _moved(raw: bytes, starts: set[int], by: int) -> str:
-    """The same text, with *by* added to the number of each parameter."""
-
-    def moved(match: re.Match[bytes]) -> bytes:
-        return b"$%d" % (int(match[1]) + by) if match.start() in starts else match[0]
-
-    return _NUMBERED.sub(moved, raw).decode()

@@ -10,10 +10,11 @@ import importlib.util
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import duckdb
 
+from ..answers.fetching import Answer, Reading
 from ..errors import ReplicaError, UsageError
 from ..process.cache import Cache
 from ..process.forking import hold, leak
@@ -42,33 +43,6 @@ class Run:
     def __init__(self) -> None:
         self.cancelled = False
         self.ended = 0.0
-
-
-class Answer(NamedTuple):
-    """What DuckDB returned: its own description, and its own values in rows or Arrow batches."""
-
-    description: list[Any]
-    rows: list[tuple[Any, ...]]
-    batches: list[Any] | None = None
-
-
-class Reading(Protocol):
-    """Decides how the answer to one query is fetched, once for each execution."""
-
-    @property
-    def query(self) -> str | None:
-        """What to run in place of the query, if that is known already."""
-        ...
-
-    def next(self, description: list[Any]) -> str | None:
-        """What to run instead of what has just run and returns these columns; None when that is
-        what was wanted. Raises whatever stops it."""
-        ...
-
-    @property
-    def batch(self) -> int:
-        """How many rows the Arrow batches of what has run are to have; 0 to fetch it as rows."""
-        ...
 
 
 class _AsItIs:

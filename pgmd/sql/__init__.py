@@ -1,6 +1,7 @@
 """What can be known of an SQL text without running it."""
 
-from .params import Placeholders, convert
-from .statement import Fact, Statement, analyse, parenthesised
+from .facts import Fact
+from .params import convert
+from .statement import Statement, analyse, parenthesised
 
-__all__ = ["Fact", "Placeholders", "Statement", "analyse", "convert", "parenthesised"]
+__all__ = ["Fact", "Statement", "analyse", "convert", "parenthesised"]

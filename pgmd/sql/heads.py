@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import re
 
+from .facts import ASKS, DOUBT, READ, SESSION, TEMPORARY, Fact
 from .grammar import (
-    ASKS,
     CONSTANT_WORDS,
     DESCRIBE_HEADS,
-    DOUBT,
     DOUBTFUL_WORDS,
     EXPLAIN,
     EXPLAIN_OPTIONS,
@@ -18,15 +17,11 @@ from .grammar import (
     PIVOTS,
     PRAGMA,
     PURE_PRAGMAS,
-    READ,
     READ_HEADS,
-    SESSION,
     SHOW,
     SHOWN_OF_SESSION,
     SYSTEM_SCHEMAS,
-    TEMPORARY,
     TEMPORARY_WORDS,
-    Fact,
 )
 from .lexer import Kind, Token
 from .reader import ELSEWHERE, NOTHING, TABLES, Findings, Reader

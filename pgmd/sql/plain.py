@@ -11,12 +11,12 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
+from .functions import FUNCTIONS
 from .grammar import (
     CLOCK_NAMES,
     DESCRIBE_HEADS,
     DOUBTFUL_WORDS,
     FILE_SUFFIXES,
-    FUNCTIONS,
     NOT_CALLS,
     ORDERING_WORDS,
     PIVOTS,

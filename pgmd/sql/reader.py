@@ -5,42 +5,46 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .grammar import (
+from .facts import (
     ASKS,
+    DOUBT,
+    LOCAL_FILES,
+    READ,
+    REMOTE_FILES,
+    SESSION,
+    TEMPORARY,
+    TRANSACTION,
+    VOLATILE_READ,
+    WRITE,
+    Fact,
+)
+from .functions import (
+    DOUBTFUL_CALLS,
+    FILE_CALLS,
+    FUNCTIONS,
+    NAMING_CALLS,
+    SESSION_CALL_PREFIXES,
+    TRANSACTION_CALL,
+    VOLATILE_FUNCTIONS,
+)
+from .grammar import (
     CLAUSE_END,
     CLOCK_NAMES,
-    DOUBT,
-    DOUBTFUL_CALLS,
     DOUBTFUL_WORDS,
-    FILE_CALLS,
     FILE_SUFFIXES,
     FROM_ARGUMENT,
-    FUNCTIONS,
-    LOCAL_FILES,
     LOCKING,
-    NAMING_CALLS,
     NOT_CALLS,
     PATH_CHARACTERS,
     PIVOTS,
-    READ,
-    REMOTE_FILES,
     REMOTE_SCHEMES,
     RESERVED,
     SAMPLE_WORDS,
-    SESSION,
-    SESSION_CALL_PREFIXES,
     SESSION_NAMES,
     SHOWN_OF_SESSION,
     SYSTEM_PREFIXES,
     TABLE_POSITION,
-    TEMPORARY,
     TEMPORARY_WORDS,
-    TRANSACTION,
-    TRANSACTION_CALL,
-    VOLATILE_FUNCTIONS,
-    VOLATILE_READ,
-    WRITE,
-    Fact,
 )
 from .lexer import Kind, Token
 

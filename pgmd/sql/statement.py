@@ -14,24 +14,13 @@ from dataclasses import dataclass, field
 
 from ..process.cache import Cache
 from . import heads
-from .grammar import (
-    ORDERING_OPERATORS,
-    ORDERING_WORDS,
-    PINNING,
-    PIVOTS,
-    PORTABLE_FUNCTIONS,
-    READ,
-    RESERVED,
-    SESSION_NAMES,
-    VOLATILE_READ,
-    Fact,
-)
+from .facts import PINNING, READ, VOLATILE_READ, Fact
+from .grammar import ORDERING_OPERATORS, ORDERING_WORDS, PIVOTS, RESERVED, SESSION_NAMES
 from .lexer import Kind, Token, Unreadable, tokens
 from .plain import plain
 from .portable import disagreement
+from .portable.agreed import PORTABLE_FUNCTIONS
 from .reader import Findings
-
-__all__ = ["Fact", "Statement", "analyse", "parenthesised"]
 
 _CACHED_TEXTS = 4096
 _CACHED_BYTES = 16_000_000

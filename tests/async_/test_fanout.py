@@ -18,6 +18,7 @@ import pytest
 
 import pgmd
 from pgmd import Outcome, Query, Route
+from pgmd.fanout.options import Options
 from pgmd.runtime import aio as runtime
 
 from ..fixtures.stands import Stand
@@ -26,7 +27,6 @@ from .helpers import engine_on, pause, until
 # Of this colour.
 _package = pgmd.AsyncSession.__module__.rpartition(".")[0]
 fan_out: Any = importlib.import_module(f"{_package}.fanout.results").fan_out
-Options: Any = importlib.import_module(f"{_package}.fanout.results").Options
 
 
 async def squares_on(stand: Stand) -> pgmd.AsyncEngine:
@@ -583,14 +583,14 @@ async def consistent(s: pgmd.AsyncSession, other: pgmd.AsyncEngine) -> int:
         )
         async with results:
             counts = [(await taken(results)).fetchone()]
-            used = lent(s._asking.core)
+            used = lent(s._engine)
             async with other.session() as writer:
                 await writer.execute("INSERT INTO t VALUES (1000, 0)")
             await other.publish()
-            await s._asking.core.publish()
+            await s._engine.publish()
             async for result in results:
                 counts.append(result.fetchone())
-                used = max(used, lent(s._asking.core))
+                used = max(used, lent(s._engine))
         assert counts == [expected] * 20
         assert (await s.execute("SELECT count(*) FROM t")).fetchone() == expected
     assert (await s.execute("SELECT count(*) FROM t")).fetchone() != expected

@@ -10,8 +10,9 @@ from typing import Any
 
 import duckdb
 
-from pgmd.answers.result import Column
-from pgmd.answers.shape import Reading, Shapes
+from pgmd.answers.columns import Column
+from pgmd.answers.fetching import Fetching, Loaded
+from pgmd.answers.shapes import Shapes
 from pgmd.replicas.duck import Cursor, Run, Statements
 from pgmd.request import Request
 
@@ -34,7 +35,7 @@ def replica_rows(
     return rows_of(Cursor(connection, Statements()), request, reading)
 
 
-def rows_of(cursor: Cursor, request: Request, reading: Reading) -> list[tuple[Any, ...]]:
+def rows_of(cursor: Cursor, request: Request, reading: Fetching[Loaded]) -> list[tuple[Any, ...]]:
     answer = cursor.execute(Run(), request.text, request.values, reading)
     return [row for part in reading.load(answer).rows.lists() for row in part]
 

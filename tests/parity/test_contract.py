@@ -23,7 +23,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import args_row, class_row, dict_row
 
 import pgmd
-import pgmd.answers.shape
+import pgmd.answers.fetching
 from pgmd.local import options
 from pgmd.parity import Inexact, arrow
 from pgmd.parity.types import TWINS
@@ -252,7 +252,7 @@ class Routes:
     def _as_arrow(self, read: Read, case: Case) -> Any:
         with pytest.MonkeyPatch.context() as patch:
             # No result is small, so each of them comes as Arrow.
-            patch.setattr(pgmd.answers.shape, "_SMALL", -1)
+            patch.setattr(pgmd.answers.fetching, "_SMALL", -1)
             return self._once(read, case.query)
 
     def _as_rows(self, read: Read, case: Case) -> Any:

@@ -19,7 +19,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import pgmd
-from pgmd.replicas.duck import Answer, Cursor, Instance, NotOneStatement, Run
+from pgmd.answers.fetching import Answer
+from pgmd.replicas.duck import Cursor, Instance, NotOneStatement, Run
 from pgmd.replicas.plans import open_plan
 from pgmd.servers.profile import Dialect
 from pgmd.testing.servers import Server

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from psycopg import errors as pg
 
 import pgmd
-from pgmd.errors import Outcome
-from pgmd.outcome import annotate
+from pgmd.errors import Outcome, annotate
 from pgmd.parity import errors, from_duckdb, from_endpoint, is_write_refusal
+from pgmd.parity.rules import KINDS, rule_for
 from pgmd.replicas.duck import Instance, NotOneStatement, Run
 from pgmd.replicas.plans import open_plan
 from pgmd.routing.decision import Route
@@ -329,9 +329,9 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
 def test_a_statement_reaches_every_rule(said: dict[str, set[str]]) -> None:
     unreached = [
         rule.pattern.pattern.replace('"', "")
-        for kind, (rules, _) in errors.KINDS.items()
+        for kind, (rules, _) in KINDS.items()
         for rule in rules
-        if not any(errors.rule_for(kind, message) is rule for message in said.get(kind, ()))
+        if not any(rule_for(kind, message) is rule for message in said.get(kind, ()))
     ]
     left = [pattern for pattern in unreached if not pattern.startswith(tuple(UNREACHED))]
     assert not left
@@ -429,7 +429,7 @@ def test_error_says_what_it_likes(writer: Writer, text: str) -> None:
     assert not is_write_refusal(error)
 
 
-KIND = st.sampled_from([*errors.KINDS, "Unknown", ""])
+KIND = st.sampled_from([*KINDS, "Unknown", ""])
 
 
 @MANY
@@ -448,7 +448,7 @@ def test_any_text_is_some_error(kind: str, message: str, text: str | None) -> No
 
 
 @MANY
-@given(kind=st.sampled_from(list(errors.KINDS)), message=st.text())
+@given(kind=st.sampled_from(list(KINDS)), message=st.text())
 def test_what_no_rule_knows_gets_the_default(kind: str, message: str) -> None:
     ours = from_duckdb(duckdb.Error(f"{kind} Error: zzz {message}"), str)
-    assert type(ours) is errors.KINDS[kind].default
+    assert type(ours) is KINDS[kind].default

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import pgmd
-import pgmd.answers.shape
+import pgmd.answers.fetching
 from pgmd.parity import arrow
 
 from ..fixtures.stands import local_stand
@@ -334,7 +334,7 @@ def on_each_route(session: pgmd.Session, query: str) -> Iterator[tuple[str, Any]
     """The result of a replica in Arrow, of a replica in rows, and of the endpoint."""
     with pytest.MonkeyPatch.context() as patch:
         # No result is small, so each of them comes as Arrow.
-        patch.setattr(pgmd.answers.shape, "_SMALL", -1)
+        patch.setattr(pgmd.answers.fetching, "_SMALL", -1)
         yield "arrow", session.execute(query, route="replica")
         patch.setattr(arrow, "is_there", lambda: False)
         yield "rows", session.execute(query, route="replica")

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-import pgmd.parity.load
+import pgmd.parity.steps
 from pgmd.parity import Inexact, arrow, dump
 from pgmd.testing.servers import Server
 
@@ -81,7 +81,7 @@ def pair(
     if request.param != "arrow":
         monkeypatch.setattr(arrow, "is_there", lambda: False)
     if request.param == "rows without pytz":
-        monkeypatch.setattr(pgmd.parity.load, "has_pytz", lambda: False)
+        monkeypatch.setattr(pgmd.parity.steps, "has_pytz", lambda: False)
     return Pair(*connections)
 
 

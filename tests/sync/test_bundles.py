@@ -169,7 +169,10 @@ def test_columns_with_one_name_are_read_one_by_one(file: Path, bundles: list[int
         assert not bundles
 
 
-def test_only_the_statement_that_fails_fails(file: Path, bundles: list[int]) -> None:
+def test_only_the_statement_that_fails_fails(
+    file: Path, bundles: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "pgmd.fanout")
     sql, sets = "SELECT s::INT FROM (SELECT %s AS s)", [[str(n)] for n in range(48)]
     sets[20] = ["x"]
     with reading(file) as engine, engine.session() as s:
@@ -181,6 +184,9 @@ def test_only_the_statement_that_fails_fails(file: Path, bundles: list[int]) -> 
         assert found == [(n,) for n in range(48) if n != 20]
         assert [index for index, _ in caught.value.failures] == [20]
         assert bundles == [16, 16]
+        # The log has the class of what was wrong with the bundle, and no value.
+        assert any(m.startswith("16 statements run one by one: ") for m in caplog.messages)
+        assert "'x'" not in caplog.text
         with pytest.raises(psycopg.errors.InvalidTextRepresentation):
             [result for result in s.map(sql, sets, concurrency=2)]
         assert engine.stats()["replicas"]["replicas_failed"] == 0

@@ -19,6 +19,7 @@ import pytest
 
 import pgmd
 from pgmd import Outcome, Query, Route
+from pgmd.fanout.options import Options
 from pgmd.runtime import threads as runtime
 
 from ..fixtures.stands import Stand
@@ -27,7 +28,6 @@ from .helpers import engine_on, pause, until
 # Of this colour.
 _package = pgmd.Session.__module__.rpartition(".")[0]
 fan_out: Any = importlib.import_module(f"{_package}.fanout.results").fan_out
-Options: Any = importlib.import_module(f"{_package}.fanout.results").Options
 
 
 def squares_on(stand: Stand) -> pgmd.Engine:
@@ -582,14 +582,14 @@ def consistent(s: pgmd.Session, other: pgmd.Engine) -> int:
         )
         with results:
             counts = [(taken(results)).fetchone()]
-            used = lent(s._asking.core)
+            used = lent(s._engine)
             with other.session() as writer:
                 writer.execute("INSERT INTO t VALUES (1000, 0)")
             other.publish()
-            s._asking.core.publish()
+            s._engine.publish()
             for result in results:
                 counts.append(result.fetchone())
-                used = max(used, lent(s._asking.core))
+                used = max(used, lent(s._engine))
         assert counts == [expected] * 20
         assert (s.execute("SELECT count(*) FROM t")).fetchone() == expected
     assert (s.execute("SELECT count(*) FROM t")).fetchone() != expected

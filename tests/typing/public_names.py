@@ -124,7 +124,14 @@ def errors(engine: Engine) -> None:
         engine.session()
     except (StatementTimeout, FanOutError) as error:
         assert_type(error.outcome, Outcome)
-    except (ConfigurationError, UsageError, NotSupportedError, RoutingError, ParityError):
+        if isinstance(error, FanOutError):
+            assert_type(
+                [r.decision.route is Route.REPLICA for r in error.results.values()], list[bool]
+            )
+    except RoutingError as error:
+        assert_type(error.decision.reason is Reason.STALE, bool)
+        assert_type(error.decision.explain(), str)
+    except (ConfigurationError, UsageError, NotSupportedError, ParityError):
         pass
     except (PoolTimeout, PoolFull, PoolClosed, ReplicaError, LocalError) as error:
         assert_type(error.outcome, Outcome)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgmd.fanout.bundling import Bundling, bundled, may_be_bundled
+from pgmd.fanout.bundling import Bundling, may_be_bundled
 from pgmd.sql import analyse
+from pgmd.sql.bundles import bundled
 
 WORKERS = 8
 

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import errors as pg
 
-from pgmd.errors import Outcome
-from pgmd.outcome import annotate
+from pgmd.errors import Outcome, annotate
 from pgmd.parity import from_duckdb, from_endpoint, is_write_refusal
 from pgmd.settings.redact import Redactor
 

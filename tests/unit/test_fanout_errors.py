@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from pgmd import Error, FanOutError, Outcome, StatementTimeout
-from pgmd.outcome import annotate
+from pgmd.errors import annotate
 
 
 def group() -> FanOutError:

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import pgmd.parity.load
+import pgmd.parity.steps
 from pgmd.errors import ParityError
-from pgmd.parity import Inexact, arrow, row_loader
+from pgmd.parity import Inexact, arrow
 from pgmd.parity.floats import shortest_float4 as _shortest_float4
+from pgmd.parity.load import row_loader
 from tests.parity.support import replica_rows
 
 UTC = dt.UTC
@@ -31,7 +32,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param != "arrow":
         monkeypatch.setattr(arrow, "is_there", lambda: False)
     if request.param == "rows without pytz":
-        monkeypatch.setattr(pgmd.parity.load, "has_pytz", lambda: False)
+        monkeypatch.setattr(pgmd.parity.steps, "has_pytz", lambda: False)
         monkeypatch.setitem(sys.modules, "pytz", None)
     return str(request.param)
 

@@ -5,8 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pgmd.errors import Outcome, PoolTimeout
-from pgmd.outcome import annotate
+from pgmd.errors import Outcome, PoolTimeout, annotate
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ import pytest
 from psycopg.rows import dict_row, scalar_row
 
 import pgmd
-from pgmd.answers.result import Column, Result
+from pgmd.answers.columns import Column
+from pgmd.answers.result import Result
 from pgmd.answers.rows import ArrowRows, ListRows
-from pgmd.answers.shape import Shapes
+from pgmd.answers.shapes import Shapes
 from pgmd.parity import arrow
 from pgmd.replicas.duck import Cursor, Run, Statements
 from pgmd.request import Request

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import duckdb
 import pytest
 
-from pgmd.answers.shape import Shapes, uncounted
+from pgmd.answers.fetching import Answer
+from pgmd.answers.result import uncounted
+from pgmd.answers.shapes import Shapes
 from pgmd.parity import Inexact
-from pgmd.replicas.duck import Answer
 from pgmd.request import Request
 from pgmd.sql import analyse
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgmd.sql import Fact, analyse
+from pgmd.sql import functions as f
 from pgmd.sql import grammar as g
 
 CORPUS: dict[str, list[str]] = tomllib.loads(
@@ -277,15 +278,15 @@ def test_functions_are_pure_in_duckdb(duck: duckdb.DuckDBPyConnection) -> None:
     ).fetchall()
     pure = dict(rows)
     if duckdb.__version__.startswith("1.5."):
-        assert not g.FUNCTIONS - pure.keys()
+        assert not f.FUNCTIONS - pure.keys()
     # The value of a variable is the same on every side: see the ledger.
-    assert {name for name in g.FUNCTIONS if not pure.get(name, True)} <= {"getvariable"}
+    assert {name for name in f.FUNCTIONS if not pure.get(name, True)} <= {"getvariable"}
 
 
 def test_no_function_is_also_doubtful() -> None:
-    others = g.SESSION_NAMES, g.DOUBTFUL_CALLS, g.DOUBTFUL_WORDS, g.VOLATILE_FUNCTIONS, g.FILE_CALLS
+    others = g.SESSION_NAMES, f.DOUBTFUL_CALLS, g.DOUBTFUL_WORDS, f.VOLATILE_FUNCTIONS, f.FILE_CALLS
     for names in others:
-        assert g.FUNCTIONS.isdisjoint(names)
+        assert f.FUNCTIONS.isdisjoint(names)
 
 
 def test_grammar_words_that_are_also_functions_are_pure(
@@ -295,7 +296,7 @@ def test_grammar_words_that_are_also_functions_are_pure(
         "SELECT DISTINCT function_name FROM duckdb_functions() WHERE internal AND ("
         " coalesce(stability, 'CONSISTENT') <> 'CONSISTENT' OR function_type = 'table')"
     ).fetchall()
-    assert g.NOT_CALLS & {name for (name,) in rows} <= g.TABLE_FUNCTIONS.keys()
+    assert g.NOT_CALLS & {name for (name,) in rows} <= f.TABLE_FUNCTIONS.keys()
 
 
 def test_every_table_function_has_its_place(duck: duckdb.DuckDBPyConnection) -> None:
@@ -303,10 +304,10 @@ def test_every_table_function_has_its_place(duck: duckdb.DuckDBPyConnection) -> 
         "SELECT DISTINCT function_name FROM duckdb_functions()"
         " WHERE internal AND function_type = 'table'"
     ).fetchall()
-    placed = g.TABLE_FUNCTIONS.keys() | g.FILE_CALLS | g.NAMING_CALLS | g.DOUBTFUL_CALLS.keys()
+    placed = f.TABLE_FUNCTIONS.keys() | f.FILE_CALLS | f.NAMING_CALLS | f.DOUBTFUL_CALLS.keys()
     names = {name for (name,) in rows if not name.startswith(g.SYSTEM_PREFIXES)}
     assert names - placed == set()
-    assert all(g.TABLE_FUNCTIONS.values())
+    assert all(f.TABLE_FUNCTIONS.values())
 
 
 def test_impure_functions_are_known_as_such(duck: duckdb.DuckDBPyConnection) -> None:
@@ -314,7 +315,7 @@ def test_impure_functions_are_known_as_such(duck: duckdb.DuckDBPyConnection) -> 
         "SELECT DISTINCT function_name FROM duckdb_functions() WHERE internal AND"
         " (stability = 'VOLATILE' OR stability = 'CONSISTENT_WITHIN_QUERY' OR has_side_effects)"
     ).fetchall()
-    known = g.VOLATILE_FUNCTIONS | g.DOUBTFUL_CALLS.keys() | g.SESSION_NAMES | g.CLOCK_NAMES
+    known = f.VOLATILE_FUNCTIONS | f.DOUBTFUL_CALLS.keys() | g.SESSION_NAMES | g.CLOCK_NAMES
     # The value of a variable is the same on every side: see the ledger.
     assert {name for (name,) in rows} - known <= {"getvariable"}
 

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import pq
 
-from ...answers.result import Column
+from ...answers.columns import Column
 from ...dropin.shown import RouteReads, Shown, check_route_reads, merged, own_loader, same_dumpers
-from ...errors import Error, NotSupportedError, UsageError
+from ...errors import Error, NotSupportedError, UsageError, annotate
 from ...events import Event
-from ...outcome import annotate
 from ...parity import from_endpoint
 from ...process.clock import now
 from ...request import Request

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psycopg.rows import BaseRowFactory
 
+from ...fanout.options import Errors, Options
 from ...request import Params, Query, Sql
-from .results import AsyncFanOut, Errors, Options, fan_out
-
-if TYPE_CHECKING:
-    from ..asking import AsyncAsking
+from .forkable import AsyncForkable
+from .results import AsyncFanOut, fan_out
 
 
 class AsyncAcross:
     """Runs statements in every one of some databases, each in a session of its own."""
 
-    def __init__(self, askings: Sequence[AsyncAsking]) -> None:
-        self._askings = askings
+    def __init__(self, sessions: Sequence[AsyncForkable]) -> None:
+        self._sessions = sessions
 
     def execute(
         self,
@@ -44,7 +43,7 @@ class AsyncAcross:
             query_timeout=query_timeout,
             errors=errors,
             progress=progress,
-            total=len(self._askings),
+            total=len(self._sessions),
         )
         asked = Query(query, params, row_factory)
-        return fan_out(((asking, asked) for asking in self._askings), options)
+        return fan_out(((session, asked) for session in self._sessions), options)

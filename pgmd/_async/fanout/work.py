@@ -2,63 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from ...answers.result import Result
-from ...errors import FanOutError, Outcome, StatementTimeout
+from ...errors import FanOutError, StatementTimeout
 from ...fanout.bundling import Bundling
+from ...fanout.equality import identity
+from ...fanout.options import Options
 from ...fanout.progress import bar_for
 from ...process.clock import now
-from ...request import Query, Request
-from ...routing.decision import Route
+from ...request import Query
 from ...runtime import aio as runtime
+from .forkable import AsyncForkable
+from .items import Bundle, Item, Pair, all_too_long, too_long
 from .lanes import Crew, Lane
 
-if TYPE_CHECKING:
-    from ..asking import AsyncAsking
-    from .results import Options
-
-    # A statement and the session that it is for. It runs in a fork of that.
-    Pair: TypeAlias = tuple[AsyncAsking, Query]
-
+_log = logging.getLogger("pgmd.fanout")
 # A source that takes so many seconds is not read on while there is a result to take.
 _SLOW_SOURCE = 0.01
-
-
-@dataclass(slots=True, eq=False)
-class _Statement:
-    """One statement of a fan-out. One with an `origin` does not run, but ends as that ends."""
-
-    index: int
-    session: AsyncAsking
-    query: Query
-    key: Hashable = None
-    origin: _Statement | None = None
-    twins: list[_Statement] = field(default_factory=list)
-    # The session that it runs in, once it has begun.
-    fork: AsyncAsking | None = None
-    ended: bool = False
-    result: Result[Any] | None = None
-    error: Exception | None = None
-
-    @property
-    def has_run(self) -> bool:
-        """Whether it has, well or not; of a bundle that was halted, some have not."""
-        return self.result is not None or self.error is not None
-
-
-@dataclass(slots=True, eq=False)
-class _Bundle:
-    """Statements that one worker runs, as one query if there are several: these have one text."""
-
-    statements: list[_Statement]
-    # How long that took; None if they had to be run one by one.
-    seconds: float | None = None
 
 
 class Work:
@@ -72,16 +38,16 @@ class Work:
         self._crew = crew
         self._bar = bar_for(options.total) if options.progress else None
         self._numbers = count()
-        self._open: dict[int, _Statement] = {}
+        self._open: dict[int, Item] = {}
         # In the order in which they are to be taken.
-        self._line: deque[_Statement] = deque()
-        self._known: dict[Hashable, _Statement] = {}
+        self._line: deque[Item] = deque()
+        self._known: dict[Hashable, Item] = {}
         self._failures: list[tuple[int, Exception]] = []
         self._failure: BaseException | None = None
         self._bundling = bundling
-        self._bundle: _Bundle | None = None
-        self._todo: runtime.Channel[_Bundle | None] = runtime.Channel()
-        self._done: runtime.Channel[_Bundle | BaseException] = runtime.Channel()
+        self._bundle: Bundle | None = None
+        self._todo: runtime.Channel[Bundle | None] = runtime.Channel()
+        self._done: runtime.Channel[Bundle | BaseException] = runtime.Channel()
         self._lanes: list[Lane] = []
         self._is_full = False
         self._halted = False
@@ -109,7 +75,7 @@ class Work:
             if not self._open:
                 break
             # In a forked child nobody would ever answer.
-            next(iter(self._open.values())).session.check_open()
+            next(iter(self._open.values())).session.check_alive()
             began = now()
             news = await self._done.get()
             self._waited += now() - began
@@ -153,15 +119,15 @@ class Work:
             self._note(self._done.get_nowait())
         return bool(self._line) and self._line[0].ended
 
-    def _admit(self, session: AsyncAsking, query: Query) -> None:
-        statement = _Statement(next(self._numbers), session, query)
+    def _admit(self, session: AsyncForkable, query: Query) -> None:
+        statement = Item(next(self._numbers), session, query)
         self._open[statement.index] = statement
         if self._options.ordered:
             self._line.append(statement)
         if self._options.distinct and self._is_twin(statement):
             return
         if self._bundle is None:
-            self._bundle = _Bundle([statement])
+            self._bundle = Bundle([statement])
         else:
             self._bundle.statements.append(statement)
         if len(self._bundle.statements) >= self._size:
@@ -187,10 +153,11 @@ class Work:
             self._lanes.append(lane)
             self._jobs.start(partial(self._work, lane), partial(self._stop, lane))
 
-    def _is_twin(self, statement: _Statement) -> bool:
-        key = statement.key = _identity(statement)
-        if key is None:
+    def _is_twin(self, statement: Item) -> bool:
+        same = identity(statement.query)
+        if same is None:
             return False
+        key = statement.key = id(statement.session), same
         known = self._known.get(key)
         self._known[key] = statement
         if known is None:
@@ -202,9 +169,9 @@ class Work:
             origin.twins.append(statement)
         return True
 
-    def _note(self, news: _Bundle | BaseException) -> None:
+    def _note(self, news: Bundle | BaseException) -> None:
         """A worker has done what it was given, or something ends the fan-out."""
-        if not isinstance(news, _Bundle):
+        if not isinstance(news, Bundle):
             self._fail(self._overdue() if isinstance(news, runtime.Overdue) else news)
             return
         self._learn(news)
@@ -216,16 +183,16 @@ class Work:
             if statement.error is not None and self._options.errors == "raise":
                 self._fail(statement.error)
 
-    def _learn(self, bundle: _Bundle) -> None:
+    def _learn(self, bundle: Bundle) -> None:
         size = len(bundle.statements)
         if self._bundling is None:
             return
         if bundle.seconds is None:
             self._bundling.refuse()
-        elif size > 1 or _was_read_on_replica(bundle.statements[0]):
+        elif size > 1 or bundle.statements[0].was_read_on_replica:
             self._bundling.note(size, bundle.seconds, moment=now(), waited=self._waited)
 
-    def _end(self, statement: _Statement) -> None:
+    def _end(self, statement: Item) -> None:
         statement.ended = True
         if not self._options.ordered:
             self._line.append(statement)
@@ -235,13 +202,13 @@ class Work:
             self._failure = error
             self._halt()
 
-    def _take(self, statement: _Statement) -> tuple[int, Result[Any]] | None:
+    def _take(self, statement: Item) -> tuple[int, Result[Any]] | None:
         """What the consumer gets of a statement that has ended; None if that is no result."""
         del self._open[statement.index]
         if not self._options.remembers and self._known.get(statement.key) is statement:
             del self._known[statement.key]
         origin = statement.origin or statement
-        _join(origin)
+        origin.join()
         if self._bar is not None:
             self._bar.update()
         if origin.error is not None:
@@ -273,7 +240,7 @@ class Work:
             self._done.put(error)
             raise
 
-    async def _execute_all(self, lane: Lane, statements: list[_Statement]) -> bool:
+    async def _execute_all(self, lane: Lane, statements: list[Item]) -> bool:
         """Whether that was one query."""
         if len(statements) > 1 and await self._execute_together(lane, statements):
             return True
@@ -283,13 +250,14 @@ class Work:
             await self._execute(lane, statement)
         return len(statements) == 1
 
-    async def _execute_together(self, lane: Lane, statements: list[_Statement]) -> bool:
+    async def _execute_together(self, lane: Lane, statements: list[Item]) -> bool:
         try:
             fork = await lane.at(statements[0].session)
             for statement in statements:
                 statement.fork = fork
             results = await fork.run_together([statement.query for statement in statements])
-        except Exception:  # noqa: BLE001 - whoever is to blame will fail by itself
+        except Exception as error:  # noqa: BLE001 - whoever is to blame will fail by itself
+            _log.debug("%d statements run one by one: %s", len(statements), type(error).__name__)
             lane.spoiled = True
             return False
         if results is None:
@@ -298,7 +266,7 @@ class Work:
             statement.result = result
         return True
 
-    async def _execute(self, lane: Lane, statement: _Statement) -> None:
+    async def _execute(self, lane: Lane, statement: Item) -> None:
         query = statement.query
         try:
             fork = statement.fork = await lane.at(statement.session)
@@ -309,7 +277,7 @@ class Work:
                 statement.result = await self._watchdog.run(work, lane.cancel)
         except runtime.Overdue as error:
             lane.spoiled = True
-            statement.error = _too_long(statement, self._options)
+            statement.error = too_long(statement, self._options)
             statement.error.__cause__ = error.__cause__
         except Exception as error:  # noqa: BLE001 - the consumer raises it
             lane.spoiled = True
@@ -326,11 +294,7 @@ class Work:
 
     def _overdue(self) -> StatementTimeout:
         stopped = [s for s in self._open.values() if s.fork is not None and not s.ended]
-        outcome = Outcome.NOT_APPLIED if all(map(_is_read, stopped)) else Outcome.UNKNOWN
-        seconds = self._options.timeout
-        return StatementTimeout(
-            f"timeout={seconds}: not all statements ended in these seconds", outcome
-        )
+        return all_too_long(stopped, self._options)
 
     def _dismiss(self) -> None:
         """No more work: who waits for some may go."""
@@ -360,15 +324,10 @@ class Work:
             await self._jobs.close()
         finally:
             for statement in self._open.values():
-                _join(statement)
+                statement.join()
             if self._bar is not None:
                 self._bar.close()
             await _leave(self._lanes)
-
-
-def _join(statement: _Statement) -> None:
-    if statement.fork is not None:
-        statement.session.join(statement.fork)
 
 
 async def _leave(lanes: list[Lane]) -> None:
@@ -377,50 +336,8 @@ async def _leave(lanes: list[Lane]) -> None:
     for lane in lanes:
         try:
             await lane.leave()
-        except BaseException as error:  # noqa: BLE001 - raised below
+        except BaseException as error:  # noqa: BLE001 - the last is raised below
+            _log.debug("a worker's session ended with %s", type(error).__name__)
             kept = error
     if kept is not None:
         raise kept
-
-
-def _too_long(statement: _Statement, options: Options) -> StatementTimeout:
-    seconds, number = options.query_timeout, statement.index
-    outcome = Outcome.NOT_APPLIED if _is_read(statement) else Outcome.UNKNOWN
-    return StatementTimeout(
-        f"query_timeout={seconds}: statement {number} took longer than these seconds", outcome
-    )
-
-
-def _was_read_on_replica(statement: _Statement) -> bool:
-    result = statement.result
-    return result is not None and result.decision.route is Route.REPLICA
-
-
-def _is_read(statement: _Statement) -> bool:
-    query = statement.query
-    text = Request.read(query.sql, query.params, None).text
-    return statement.session.core.resolved(text).is_read
-
-
-def _identity(statement: _Statement) -> Hashable:
-    """What equal statements have in common; None for one that cannot be compared."""
-    query = statement.query
-    if not isinstance(query.sql, str | bytes):
-        return None
-    params = query.params
-    values: Hashable = None
-    if isinstance(params, Mapping):
-        values = frozenset((name, *_exactly(value)) for name, value in params.items())
-    elif params is not None:
-        values = tuple(map(_exactly, params))
-    key = (id(statement.session), type(query.sql), query.sql, values, id(query.row_factory))
-    try:
-        hash(key)
-    except TypeError:
-        return None
-    return key
-
-
-def _exactly(value: Any) -> tuple[Any, ...]:
-    """A value that equals only its like: 1 is not True, 0.0 not -0.0, 1.0 not 1.00."""
-    return (type(value), value) if type(value) in (str, bytes) else (type(value), value, str(value))

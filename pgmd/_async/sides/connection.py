@@ -9,10 +9,11 @@ from typing import Any
 from psycopg import AsyncCursor, capabilities
 from psycopg.rows import tuple_row
 
+from ...answers.columns import Column
 from ...answers.found import Found
-from ...answers.result import Column
-from ...answers.rows import ListRows
-from ...answers.shape import Done, texts_of, uncounted, unquoted_json
+from ...answers.nested import unquoted_json
+from ...answers.result import Done, uncounted
+from ...answers.rows import ListRows, texts_of
 from ...process.clock import now
 from ...request import Request
 from ...runtime import aio as runtime

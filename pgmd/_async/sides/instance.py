@@ -9,15 +9,10 @@ from typing import TypeVar
 
 import psycopg
 
+from ...answers.fetching import Fetching, Loaded, Together
 from ...answers.found import Found, Setback
-from ...answers.shape import (
-    Fetching,
-    Loaded,
-    NotBound,
-    NotDescribed,
-    Together,
-    status_of_read,
-)
+from ...answers.result import status_of_read
+from ...answers.shapes import NotBound, NotDescribed
 from ...errors import ParityError
 from ...parity import Inexact, from_duckdb, is_write_refusal
 from ...pooling import Slot

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import pq
 from psycopg.rows import Row
 
-from ...answers.shape import uncounted
+from ...answers.result import uncounted
 from ...dropin.shown import Shown, Unconverted, miscounted
 from ...dropin.standin import is_stand_in
 from ...request import Request

@@ -4,22 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psycopg.rows import BaseRowFactory
 
+from ...fanout.options import Errors, Options
 from ...request import Params, Query, Sql
-from .results import Errors, FanOut, Options, fan_out
-
-if TYPE_CHECKING:
-    from ..asking import Asking
+from .forkable import Forkable
+from .results import FanOut, fan_out
 
 
 class Across:
     """Runs statements in every one of some databases, each in a session of its own."""
 
-    def __init__(self, askings: Sequence[Asking]) -> None:
-        self._askings = askings
+    def __init__(self, sessions: Sequence[Forkable]) -> None:
+        self._sessions = sessions
 
     def execute(
         self,
@@ -45,7 +44,7 @@ class Across:
             query_timeout=query_timeout,
             errors=errors,
             progress=progress,
-            total=len(self._askings),
+            total=len(self._sessions),
         )
         asked = Query(query, params, row_factory)
-        return fan_out(((asking, asked) for asking in self._askings), options)
+        return fan_out(((session, asked) for session in self._sessions), options)

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol
 
 import psycopg
 
+from ...answers.columns import Column
 from ...answers.found import Found, Setback
-from ...answers.result import Column
 from ...knowledge import Knowledge
 from ...request import Request
 from ...routing.decision import Decision, Reason
