@@ -27,7 +27,9 @@ from .errors import (
 from .request import Query
 from .routing.decision import Decision, Reason, Route
 from .routing.freshness import Bookmark
-from .settings.config import Database, Endpoint, Replica
+from .settings.endpoint import Endpoint
+from .settings.engine import Database
+from .settings.replica import Replica
 from .sql import Fact
 
 __all__ = [

@@ -44,16 +44,10 @@ from ..routing.freshness import Bookmark, Freshness, WriteLog
 from ..routing.router import Site
 from ..runtime import aio as runtime
 from ..servers.profile import Dialect, Profile
-from ..settings.config import (
-    Consistency,
-    Database,
-    Endpoint,
-    Replica,
-    Settings,
-    check_consistency,
-    named,
-)
+from ..settings.endpoint import Endpoint
+from ..settings.engine import Consistency, Database, Settings, check_consistency, named
 from ..settings.redact import Redactor
+from ..settings.replica import Replica
 from ..settings.urls import from_url
 from ..sql import Statement, analyse
 from .fanout.across import AsyncAcross

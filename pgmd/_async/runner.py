@@ -41,7 +41,7 @@ from ..routing.ledger import Ledger
 from ..routing.router import down, required, stale
 from ..runtime import aio as runtime
 from ..servers.profile import Dialect
-from ..settings.config import Consistency
+from ..settings.engine import Consistency
 from ..sql import Fact, Statement
 from .blocks import Block
 from .replicas.set import interrupt, is_wired, wired

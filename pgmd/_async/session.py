@@ -21,7 +21,7 @@ from ..request import Params, Query, Request, Sql
 from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark
 from ..runtime import aio as runtime
-from ..settings.config import Consistency
+from ..settings.engine import Consistency
 from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTransaction, Block
 from .fanout.lanes import SnapshotCrew
 from .fanout.results import AsyncFanOut, Errors, Options, fan_out

@@ -22,7 +22,7 @@ from ..request import Params, Query, Request, Sql
 from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark
 from ..runtime import threads as runtime
-from ..settings.config import Consistency
+from ..settings.engine import Consistency
 from .blocks import Block, EndpointView, ReplicaView, Snapshot, Transaction
 from .fanout.lanes import SnapshotCrew
 from .fanout.results import Errors, FanOut, Options, fan_out

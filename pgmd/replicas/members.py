@@ -17,8 +17,8 @@ from ..routing.catalogue import Catalogue
 from ..routing.definitions import Definitions
 from ..routing.freshness import LIVE, Freshness
 from ..servers.profile import Dialect
-from ..settings.config import Replica
 from ..settings.redact import Redactor
+from ..settings.replica import Replica
 from .duck import Instance, copy_postgres
 from .plans import copy_plan, copy_statements, file_plan, open_plan
 from .snapshots import newest

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from .._version import __version__
 from ..servers.profile import Dialect
-from ..settings.config import Replica
 from ..settings.conninfo import libpq_defaults
+from ..settings.replica import Replica
 from ..sql.quoting import identifier, literal
 
 ALIAS = "pgmd_source"

@@ -9,7 +9,7 @@ import psycopg
 from ..errors import ReplicaError
 from ..routing import definitions
 from ..routing.definitions import Definitions
-from ..settings.config import Replica
+from ..settings.replica import Replica
 from .duck import Redact
 from .plans import IS_READ_SCALING, refresh_statement
 

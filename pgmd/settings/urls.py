@@ -16,8 +16,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from psycopg.conninfo import make_conninfo
 
 from ..errors import ConfigurationError
-from .config import Database, Endpoint, Replica, Settings, named
-from .conninfo import is_motherduck, motherduck_conninfo, require
+from .checks import require
+from .conninfo import is_motherduck, motherduck_conninfo
+from .endpoint import Endpoint
+from .engine import Database, Settings, named
+from .replica import Replica
 
 
 def _number(value: Any) -> int:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from psycopg import errors as pg
 
 import pgmd
+from pgmd import Replica
 from pgmd.errors import Outcome
 from pgmd.outcome import annotate
 from pgmd.parity import errors, from_duckdb, from_endpoint, is_write_refusal
@@ -24,7 +25,6 @@ from pgmd.replicas.duck import Instance, NotOneStatement, Run
 from pgmd.replicas.plans import open_plan
 from pgmd.routing.decision import Route
 from pgmd.servers.profile import Dialect
-from pgmd.settings.config import Replica
 from pgmd.testing.servers import Server
 
 from ..fixtures.postgres import new_database

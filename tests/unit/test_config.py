@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from pgmd import Database, Endpoint, Replica
 from pgmd.errors import ConfigurationError
-from pgmd.settings.config import Database, Endpoint, Replica, Settings, named
+from pgmd.settings.engine import Settings, named
 from pgmd.settings.urls import from_url
 
 TOKENS = {"MOTHERDUCK_TOKEN": "tok-rw-9f2", "MOTHERDUCK_READ_SCALING_TOKEN": "tok-rs-7c1"}

@@ -10,6 +10,7 @@ import duckdb
 import psycopg
 import pytest
 
+from pgmd import Replica
 from pgmd.errors import ReplicaError, UsageError
 from pgmd.parity import from_duckdb
 from pgmd.replicas.duck import (
@@ -23,7 +24,6 @@ from pgmd.replicas.duck import (
 )
 from pgmd.replicas.plans import Plan, open_plan
 from pgmd.servers.profile import Dialect
-from pgmd.settings.config import Replica
 
 LONG = "SELECT count(*) FROM range(100000) a, range(100000) b WHERE a.range * b.range = 7"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pgmd import Replica
 from pgmd.replicas.plans import (
     attach_postgres,
     copy_statements,
@@ -18,7 +19,6 @@ from pgmd.replicas.plans import (
     search_path,
 )
 from pgmd.servers.profile import Dialect
-from pgmd.settings.config import Replica
 
 RS = Replica(motherduck="analytics", token="tok-rs-7c1", session_name="alice", inactivity_ttl="0s")
 

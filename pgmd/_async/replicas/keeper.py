@@ -19,8 +19,8 @@ from ...replicas.wire import tells_of_server
 from ...routing.freshness import Freshness
 from ...routing.health import CLOSED, PROBE_EVERY, Condition, Step, lifetime, next_step
 from ...runtime import aio as runtime
-from ...settings.config import Replica
 from ...settings.redact import Redactor
+from ...settings.replica import Replica
 from .slots import AsyncSlots
 
 _log = logging.getLogger("pgmd.replica")

@@ -19,8 +19,8 @@ from ...replicas.wire import Wire
 from ...routing.freshness import Freshness
 from ...runtime import aio as runtime
 from ...servers.profile import Dialect
-from ...settings.config import Replica
 from ...settings.redact import Redactor
+from ...settings.replica import Replica
 from ..sides.endpoint import AsyncPooled, has_gone, send_texts
 from .keeper import AsyncKeeper, Keeping
 from .slots import AsyncSlots

@@ -20,8 +20,8 @@ from ...replicas.wire import tells_of_server
 from ...routing.freshness import Freshness
 from ...routing.health import CLOSED, PROBE_EVERY, Condition, Step, lifetime, next_step
 from ...runtime import threads as runtime
-from ...settings.config import Replica
 from ...settings.redact import Redactor
+from ...settings.replica import Replica
 from .slots import Slots
 
 _log = logging.getLogger("pgmd.replica")

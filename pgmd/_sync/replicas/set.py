@@ -20,8 +20,8 @@ from ...replicas.wire import Wire
 from ...routing.freshness import Freshness
 from ...runtime import threads as runtime
 from ...servers.profile import Dialect
-from ...settings.config import Replica
 from ...settings.redact import Redactor
+from ...settings.replica import Replica
 from ..sides.endpoint import Pooled, has_gone, send_texts
 from .keeper import Keeper, Keeping
 from .slots import Slots

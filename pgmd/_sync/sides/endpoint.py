@@ -24,7 +24,7 @@ from ...process.clock import now
 from ...process.forking import disconnect, hold
 from ...runtime import threads as runtime
 from ...servers.profile import PROBE, Dialect, Profile, recognise
-from ...settings.config import Endpoint
+from ...settings.endpoint import Endpoint
 from ...settings.redact import Redactor
 from ...sql import Statement
 from ..replicas.slots import Slots
