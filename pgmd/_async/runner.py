@@ -31,7 +31,8 @@ from ..outcome import annotate
 from ..parity import Inexact, from_duckdb
 from ..pooling import Slot
 from ..process.clock import now
-from ..replicas.duck import DuckError, Interrupted, NotOneStatement, Run
+from ..replicas.cursor import DuckError, Interrupted, NotOneStatement
+from ..replicas.duck import Run
 from ..replicas.members import Member
 from ..request import Request
 from ..routing.affinity import rendezvous

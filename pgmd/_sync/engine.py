@@ -36,7 +36,7 @@ from ..knowledge import Knowledge
 from ..parity import Inexact, dump, from_endpoint, is_untyped, is_write_refusal
 from ..process.cache import Cache
 from ..process.clock import now
-from ..replicas.duck import DuckError
+from ..replicas.cursor import DuckError
 from ..replicas.members import Member, moves_on
 from ..replicas.plans import publish_statement, published_as
 from ..request import Params, Request

@@ -15,7 +15,8 @@ from ..answers.shape import Loaded, unquoted_json
 from ..errors import ParityError
 from ..parity import Inexact, from_duckdb
 from ..pooling import Slot
-from ..replicas.duck import DuckError, Run
+from ..replicas.cursor import DuckError
+from ..replicas.duck import Run
 from ..replicas.members import Member
 from ..request import Request
 from ..routing.decision import Decision

@@ -19,8 +19,9 @@ from ..routing.freshness import LIVE, Freshness
 from ..servers.profile import Dialect
 from ..settings.redact import Redactor
 from ..settings.replica import Replica
-from .duck import Instance, copy_postgres
+from .instance import Instance
 from .plans import copy_plan, copy_statements, file_plan, open_plan
+from .postgres import copy_postgres
 from .snapshots import newest
 from .wire import Wire
 

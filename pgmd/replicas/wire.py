@@ -10,7 +10,7 @@ from ..errors import ReplicaError
 from ..routing import definitions
 from ..routing.definitions import Definitions
 from ..settings.replica import Replica
-from .duck import Redact
+from .instance import Redact
 from .plans import IS_READ_SCALING, refresh_statement
 
 # The errors that say nothing of the server: it has answered.

@@ -172,7 +172,7 @@ async def test_a_replica_that_is_not_read_only_is_refused(tmp_path: Path) -> Non
 def _writable_instance(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from pgmd.replicas.duck import Instance
+    from pgmd.replicas.instance import Instance
     from pgmd.replicas.plans import open_plan
     from pgmd.servers.profile import Dialect
 

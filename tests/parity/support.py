@@ -12,7 +12,8 @@ import duckdb
 
 from pgmd.answers.result import Column
 from pgmd.answers.shape import Reading, Shapes
-from pgmd.replicas.duck import Cursor, Run, Statements
+from pgmd.replicas.cursor import Cursor, Statements
+from pgmd.replicas.duck import Run
 from pgmd.request import Request
 
 

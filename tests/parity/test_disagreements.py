@@ -19,7 +19,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import pgmd
-from pgmd.replicas.duck import Answer, Cursor, Instance, NotOneStatement, Run
+from pgmd.replicas.cursor import Cursor, NotOneStatement
+from pgmd.replicas.duck import Answer, Run
+from pgmd.replicas.instance import Instance
 from pgmd.replicas.plans import open_plan
 from pgmd.servers.profile import Dialect
 from pgmd.testing.servers import Server

@@ -21,7 +21,9 @@ from pgmd import Replica
 from pgmd.errors import Outcome
 from pgmd.outcome import annotate
 from pgmd.parity import errors, from_duckdb, from_endpoint, is_write_refusal
-from pgmd.replicas.duck import Instance, NotOneStatement, Run
+from pgmd.replicas.cursor import NotOneStatement
+from pgmd.replicas.duck import Run
+from pgmd.replicas.instance import Instance
 from pgmd.replicas.plans import open_plan
 from pgmd.routing.decision import Route
 from pgmd.servers.profile import Dialect

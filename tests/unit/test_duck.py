@@ -13,15 +13,9 @@ import pytest
 from pgmd import Replica
 from pgmd.errors import ReplicaError, UsageError
 from pgmd.parity import from_duckdb
-from pgmd.replicas.duck import (
-    Cursor,
-    Instance,
-    Interrupted,
-    NotOneStatement,
-    Run,
-    _reader,
-    tells_of_replica,
-)
+from pgmd.replicas.cursor import Cursor, Interrupted, NotOneStatement, _reader
+from pgmd.replicas.duck import Run
+from pgmd.replicas.instance import Instance, tells_of_replica
 from pgmd.replicas.plans import Plan, open_plan
 from pgmd.servers.profile import Dialect
 

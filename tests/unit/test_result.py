@@ -19,7 +19,8 @@ from pgmd.answers.result import Column, Result
 from pgmd.answers.rows import ArrowRows, ListRows
 from pgmd.answers.shape import Shapes
 from pgmd.parity import arrow
-from pgmd.replicas.duck import Cursor, Run, Statements
+from pgmd.replicas.cursor import Cursor, Statements
+from pgmd.replicas.duck import Run
 from pgmd.request import Request
 from pgmd.routing.decision import Decision, Reason, Route
 

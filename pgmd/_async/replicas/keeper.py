@@ -13,7 +13,8 @@ import psycopg
 
 from ...errors import PoolClosed, ReplicaError
 from ...process.clock import now
-from ...replicas.duck import DuckError, Instance, tells_of_replica
+from ...replicas.cursor import DuckError
+from ...replicas.instance import Instance, tells_of_replica
 from ...replicas.members import Member, Opener, is_duckling, moves_on, reads_snapshots
 from ...replicas.wire import tells_of_server
 from ...routing.freshness import Freshness

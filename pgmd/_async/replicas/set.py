@@ -13,7 +13,9 @@ from ...errors import NotSupportedError, PoolClosed, PoolTimeout, ReplicaError
 from ...parity import Inexact
 from ...pooling import Slot
 from ...process.clock import now
-from ...replicas.duck import Cursor, DuckError, Instance, Run
+from ...replicas.cursor import Cursor, DuckError
+from ...replicas.duck import Run
+from ...replicas.instance import Instance
 from ...replicas.members import Member, Opener, same_copy
 from ...replicas.wire import Wire
 from ...routing.freshness import Freshness
