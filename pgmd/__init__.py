@@ -24,12 +24,12 @@ from .errors import (
     StatementTimeout,
     UsageError,
 )
+from .replicas.kinds import Replica
 from .request import Query
 from .routing.decision import Decision, Reason, Route
 from .routing.freshness import Bookmark
 from .settings.endpoint import Endpoint
 from .settings.engine import Database
-from .settings.replica import Replica
 from .sql import Fact
 
 __all__ = [

@@ -321,7 +321,7 @@ class AsyncRunner:
             return None
         run, began, found = Run(), now(), slot.replica.freshness
         try:
-            if not slot.replica.runs_bundles:
+            if not slot.replica.kind.bundles:
                 return None
             self.running = (slot, run)
             loaded = await engine.replicas.execute(

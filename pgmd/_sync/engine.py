@@ -37,8 +37,10 @@ from ..parity import Inexact, dump, from_endpoint, is_untyped, is_write_refusal
 from ..process.cache import Cache
 from ..process.clock import now
 from ..replicas.cursor import DuckError
-from ..replicas.members import Member, moves_on
-from ..replicas.plans import publish_statement, published_as
+from ..replicas.kinds import Replica, kind_of
+from ..replicas.members import Member
+from ..replicas.plans import Terms
+from ..replicas.publishing import publish_statement
 from ..request import Params, Request
 from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark, Freshness, WriteLog
@@ -48,9 +50,9 @@ from ..servers.profile import Dialect, Profile
 from ..settings.endpoint import Endpoint
 from ..settings.engine import Consistency, Database, Settings, check_consistency, named
 from ..settings.redact import Redactor
-from ..settings.replica import Replica
-from ..settings.urls import from_url
+from ..settings.replica import AnyReplica
 from ..sql import Statement, analyse
+from ..urls import from_url
 from .fanout.across import Across
 from .replicas.set import ReplicaSet
 from .replicas.slots import Slots
@@ -184,12 +186,12 @@ class Engine:
         self._time_zone = _zone(self._profile.time_zone)
         since = now()
         # There is a snapshot to open then, and it is as new as the engine.
-        self._take_snapshots([r for r in self.settings.replicas if r.local is not None])
+        self._take_snapshots([r for r in self.settings.replicas if kind_of(r).opens_published])
         self._survey()
         self.replicas.open(
-            time_zone=self._profile.time_zone,
-            dialect=self._profile.dialect,
-            published=Freshness(0, since if self.endpoint is not None else None),
+            Terms(self._profile.time_zone, self._profile.dialect),
+            Freshness(0, since if self.endpoint is not None else None),
+            lambda: self.log.settled,
         )
         replicas_only = self.endpoint is None and self.settings.replicas
         if replicas_only and not self.replicas.members:
@@ -201,7 +203,7 @@ class Engine:
         every = [replica.refresh for replica in replicas if replica.refresh is not None]
         if every:
             self._tickers.append(runtime.Ticker(min(every), self.publish, self._tick_failed))
-        if any(moves_on(replica) for replica in replicas):
+        if any(kind_of(replica).moves_on for replica in replicas):
             self._tickers.append(
                 runtime.Ticker(_REREAD_EVERY, self.schema_changed, self._tick_failed)
             )
@@ -373,10 +375,11 @@ class Engine:
         self._knowledge.shapes.forget_columns()
         self._survey()
 
-    def _take_snapshots(self, replicas: Sequence[Replica]) -> None:
+    def _take_snapshots(self, replicas: Sequence[AnyReplica]) -> None:
         if self.endpoint is None:
             return
-        for database in sorted({name for r in replicas if (name := published_as(r)) is not None}):
+        named = {kind_of(replica).publishes_as(replica) for replica in replicas}
+        for database in sorted(name for name in named if name is not None):
             connection = self.endpoint.lend()
             try:
                 connection.execute(publish_statement(database))
@@ -599,8 +602,10 @@ class Engine:
             # They will be back, with what is known of them.
             return
         # Replicas of one database have equal catalogues: keep each once.
-        catalogues = {m.catalogue for m in members if m.catalogue is not None}
-        definitions = {m.definitions for m in members if m.definitions is not None}
+        catalogues = {m.holdings.catalogue for m in members if m.holdings.catalogue is not None}
+        definitions = {
+            m.holdings.definitions for m in members if m.holdings.definitions is not None
+        }
         site = Site(
             has_endpoint=self.endpoint is not None,
             has_replicas=bool(self.settings.replicas),

@@ -318,7 +318,7 @@ class Runner:
             return None
         run, began, found = Run(), now(), slot.replica.freshness
         try:
-            if not slot.replica.runs_bundles:
+            if not slot.replica.kind.bundles:
                 return None
             self.running = (slot, run)
             loaded = engine.replicas.execute(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import duckdb
 
 from ..errors import ReplicaError
 from ..process.forking import hold, leak
-from ..routing import definitions
-from ..routing.catalogue import Catalogue
-from ..routing.definitions import Definitions
 from .cursor import Cursor, Statements
-from .plans import ALIAS, Plan, search_path
-from .postgres import load_postgres, read_catalogue
+from .extensions import load
+from .holdings import Holdings
+from .plans import Plan
 
 Redact = Callable[[str], str]
 
@@ -32,9 +31,8 @@ class Instance:
         self._plan = plan
         self._redact = redact
         self._statements = Statements()
-        self.catalogue: Catalogue | None = None
-        self.definitions: Definitions | None = None
-        self._cursor_setup = plan.cursor_setup
+        self.holdings = Holdings()
+        self._cursor_setup: tuple[str, ...] = ()
         try:
             self._root = duckdb.connect(plan.database, config=dict(plan.config))
         except duckdb.ConnectionException as error:
@@ -52,15 +50,12 @@ class Instance:
             raise
 
     def _set_up(self) -> None:
-        if self._plan.needs_postgres:
-            load_postgres(self._root)
+        for extension in self._plan.extensions:
+            load(self._root, extension)
         for statement in self._plan.setup:
             self._root.execute(statement)
-        if self._plan.needs_postgres:
-            self.catalogue = self.read_catalogue()
-            self._cursor_setup = search_path(ALIAS, self.catalogue.schemas)
-        elif self._plan.reads_definitions:
-            self.definitions = self.read_definitions()
+        self.holdings = self.look()
+        self._cursor_setup = self._plan.cursor_setup(self.holdings)
         for statement in self._cursor_setup:
             self._root.execute(statement)
         self._verify()
@@ -75,21 +70,20 @@ class Instance:
                 "or a database attached READ_ONLY"
             )
 
-    def read_catalogue(self) -> Catalogue:
-        """What the attached Postgres database holds now. Raises duckdb's errors."""
+    def look(self) -> Holdings:
+        """What its database holds now. Raises duckdb's errors."""
         cursor = self._root.cursor()
         try:
-            # The extension's own check of its cache does not see a column that was renamed.
-            cursor.execute("CALL pg_clear_cache()")
-            return read_catalogue(cursor)
+            return self._plan.look(cursor)
         finally:
             cursor.close()
 
-    def read_definitions(self) -> Definitions:
-        """The tables, views and macros that are there now. Raises duckdb's errors."""
+    def ask(self, query: str) -> Any:
+        """The one value that a query of pgmd's own gives. Raises duckdb's errors."""
         cursor = self._root.cursor()
         try:
-            return Definitions.read(cursor.execute(definitions.QUERY).fetchall())
+            row = cursor.execute(query).fetchone()
+            return None if row is None else row[0]
         finally:
             cursor.close()
 
@@ -103,21 +97,14 @@ class Instance:
     def refresh(self) -> None:
         """Pick the newest published snapshot up. Raises `ReplicaError`."""
         if self._plan.refresh is not None:
-            cursor = self._root.cursor()
             try:
-                cursor.execute(self._plan.refresh).fetchall()
+                self.ask(self._plan.refresh)
             except duckdb.Error as error:
                 raise self._failed("cannot be refreshed", error) from None
-            finally:
-                cursor.close()
 
     def probe(self) -> None:
         """Ask what is behind it whether it still answers. Raises duckdb's errors."""
-        cursor = self._root.cursor()
-        try:
-            cursor.execute(self._plan.probe).fetchall()
-        finally:
-            cursor.close()
+        self.ask(self._plan.probe)
 
     def close(self) -> None:
         self._root.close()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from .checks import require
 from .endpoint import Endpoint
-from .replica import Replica
+from .replica import AnyReplica
 
 Consistency = Literal["eventual", "session", "engine", "strong"]
+
+R = TypeVar("R", bound=AnyReplica)
 
 CONSISTENCIES = ("eventual", "session", "engine", "strong")
 
@@ -20,7 +22,7 @@ class Database:
     """One of several databases of an engine: on one account or on another, with its own tokens."""
 
     endpoint: Endpoint | None = None
-    replicas: Sequence[Replica] = ()
+    replicas: Sequence[AnyReplica] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "replicas", tuple(self.replicas))
@@ -35,7 +37,7 @@ class Settings:
     """All an engine needs to know."""
 
     endpoint: Endpoint | None = None
-    replicas: tuple[Replica, ...] = ()
+    replicas: tuple[AnyReplica, ...] = ()
     consistency: Consistency = "session"
     max_staleness: float | None = None
     endpoint_spill: int | None = None
@@ -70,7 +72,7 @@ class Settings:
     @property
     def secrets(self) -> list[str]:
         """Every password and token in here."""
-        sides: list[Endpoint | Replica | None] = [self.endpoint, *self.replicas]
+        sides: list[Endpoint | AnyReplica | None] = [self.endpoint, *self.replicas]
         for each in self.databases.values():
             sides += [each.endpoint, *each.replicas]
         return [side.secret for side in sides if side is not None and side.secret]
@@ -88,7 +90,7 @@ def check_consistency(consistency: str, max_staleness: float | None) -> None:
     )
 
 
-def named(replicas: tuple[Replica, ...], database: str = "") -> tuple[Replica, ...]:
+def named(replicas: tuple[R, ...], database: str = "") -> tuple[R, ...]:
     """Give every replica without a name one: `replica-1`, or with a database `sales/replica-1`."""
     prefix = f"{database}/" if database else ""
     return tuple(

@@ -24,9 +24,9 @@ from pgmd.parity import errors, from_duckdb, from_endpoint, is_write_refusal
 from pgmd.replicas.cursor import NotOneStatement
 from pgmd.replicas.duck import Run
 from pgmd.replicas.instance import Instance
-from pgmd.replicas.plans import open_plan
+from pgmd.replicas.kinds import file
+from pgmd.replicas.plans import Terms
 from pgmd.routing.decision import Route
-from pgmd.servers.profile import Dialect
 from pgmd.testing.servers import Server
 
 from ..fixtures.postgres import new_database
@@ -164,9 +164,7 @@ def replica(tmp_path: Path) -> Iterator[Instance]:
     path = tmp_path / "replica.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute(CORPUS["schema"])
-    instance = Instance(
-        open_plan(Replica(file=path), time_zone="UTC", dialect=Dialect.DUCKDB), lambda text: text
-    )
+    instance = Instance(file.plan(Replica(file=path), Terms()), str)
     yield instance
     instance.close()
 

@@ -169,9 +169,8 @@ def copies(stand: Stand, engine: pgmd.Engine) -> tuple[Path, int]:
     if stand.file is not None:
         # They are the local endpoint's, and other engines may be about to open the newest but one.
         return folder_of(stand.file), 2
-    member = engine.replicas.members[0]
-    assert member.copy is not None
-    return member.copy.path.parent, 1
+    attached = "SELECT path FROM duckdb_databases() WHERE database_name = 'pgmd_source'"
+    return Path(engine.replicas.members[0].instance.ask(attached)).parent, 1
 
 
 @pytest.mark.only("postgres", reason="a snapshot of a local endpoint has all tables")

@@ -6,8 +6,9 @@ import pytest
 
 from pgmd import Database, Endpoint, Replica
 from pgmd.errors import ConfigurationError
+from pgmd.replicas.kinds import wire
 from pgmd.settings.engine import Settings, named
-from pgmd.settings.urls import from_url
+from pgmd.urls import from_url
 
 TOKENS = {"MOTHERDUCK_TOKEN": "tok-rw-9f2", "MOTHERDUCK_READ_SCALING_TOKEN": "tok-rs-7c1"}
 URL = "motherduck://analytics?region=us-east-1"
@@ -268,21 +269,21 @@ def test_each_of_several_databases_has_a_name_of_its_own(names: str) -> None:
 def test_replicas_over_the_wire_use_the_read_scaling_token_and_stay_on_one_duckling() -> None:
     replicas = read(f"{URL}&replica_mode=wire&replicas=2&session_name=web", TOKENS).replicas
     for number, replica in enumerate(replicas, start=1):
-        options = replica.wire_options
+        options = wire.options(replica)
         assert options["host"] == "pg.us-east-1-aws.motherduck.com"
         assert options["options"] == f"-c session_name=web-{number}"
         assert (options["sslmode"], options["sslrootcert"]) == ("verify-full", "system")
         assert "password" not in options
         assert replica.current_token() == "tok-rs-7c1"
-        assert replica.wire_database == "analytics"
+        assert wire.database(replica) == "analytics"
     with pytest.raises(ConfigurationError, match="'duckdb' or 'wire'"):
         read(f"{URL}&replica_mode=live", TOKENS)
 
 
 def test_the_default_database_has_no_name_over_the_wire() -> None:
     settings = read("motherduck://?region=us-east-1&replica_mode=wire&replicas=1", TOKENS)
-    assert settings.replicas[0].wire_options["dbname"] == "md:"
-    assert settings.replicas[0].wire_database == ""
+    assert wire.options(settings.replicas[0])["dbname"] == "md:"
+    assert wire.database(settings.replicas[0]) == ""
 
 
 @pytest.mark.parametrize(

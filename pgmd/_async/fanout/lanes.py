@@ -86,7 +86,7 @@ class SnapshotCrew(Crew):
         self._lanes += 1
         if self._lanes == 1:
             return _SnapshotLane(self._session, Block(self._block.connection, slot, True), None)  # noqa: FBT003
-        if slot is None or not _never_changes(slot.replica):
+        if slot is None or not slot.replica.kind.never_changes:
             return None
         borrowed = _free_cursor(self._session, slot.replica)
         if borrowed is None:
@@ -128,7 +128,7 @@ class _SnapshotLane(Lane):
         """After a failure go on in a new transaction, where that sees the same."""
         slot, spoiled = self._block.slot, self.spoiled
         self.spoiled = False
-        if spoiled and slot is not None and _never_changes(slot.replica):
+        if spoiled and slot is not None and slot.replica.kind.never_changes:
             replicas = self._session._engine.replicas
             await replicas.begin_anew(slot, self._session._runner.ledger.replay)
 
@@ -145,12 +145,6 @@ class _SnapshotLane(Lane):
             self._session._engine.replicas.give_back(slot)
         else:
             await self._session._engine.replicas.end(slot)
-
-
-def _never_changes(member: Member) -> bool:
-    """Whether all cursors of a replica see the same for as long as it is open."""
-    settings = member.settings
-    return settings.file is not None or settings.local is not None or settings.mode == "snapshot"
 
 
 def _free_cursor(session: AsyncSession[Any], member: Member) -> Slot[Member] | None:
