@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, Self, overload
 from zoneinfo import ZoneInfo
 
@@ -200,9 +201,10 @@ class Engine:
 
     def _start_tickers(self) -> None:
         replicas = self.settings.replicas
-        every = [replica.refresh for replica in replicas if replica.refresh is not None]
-        if every:
-            self._tickers.append(runtime.Ticker(min(every), self.publish, self._tick_failed))
+        # One for each period: each moves its own replicas on and no others.
+        for seconds in {r.refresh for r in replicas if r.refresh is not None}:
+            move_on = partial(self._move_on, [r for r in replicas if r.refresh == seconds])
+            self._tickers.append(runtime.Ticker(seconds, move_on, self._tick_failed))
         if any(kind_of(replica).moves_on for replica in replicas):
             self._tickers.append(
                 runtime.Ticker(_REREAD_EVERY, self.schema_changed, self._tick_failed)
@@ -365,13 +367,19 @@ class Engine:
         with self._publishing:
             if self._rounds_done < wanted:
                 self._rounds_begun += 1
-                self._publish()
+                self._publish(self.settings.replicas)
                 self._rounds_done = self._rounds_begun
 
-    def _publish(self) -> None:
+    def _move_on(self, replicas: Sequence[AnyReplica]) -> None:
+        """As `publish()`, for some replicas; the others go on to show what they do."""
+        self.check_open()
+        with self._publishing:
+            self._publish(replicas)
+
+    def _publish(self, replicas: Sequence[AnyReplica]) -> None:
         published = Freshness(self.log.settled, now())
-        self._take_snapshots(self.settings.replicas)
-        self.replicas.publish(published)
+        self._take_snapshots(replicas)
+        self.replicas.publish(published, replicas)
         self._knowledge.shapes.forget_columns()
         self._survey()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -22,6 +24,9 @@ from .conninfo import (
     parse_conninfo,
 )
 
+# Other users of this machine can reach a port on 127.0.0.1, too: a file is served with a password
+# that only this process can tell.
+_KEY = secrets.token_bytes(32)
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
 
 
@@ -77,9 +82,6 @@ class Endpoint:
             "file: an endpoint has a conninfo or a file, not both",
         )
         require(self.file is not None or not self.file_options, "file_options: there is no file")
-        if self.file is not None and self.password is None:
-            # Other users of this machine can reach a port on 127.0.0.1, too.
-            object.__setattr__(self, "password", secrets.token_urlsafe())
 
     def served_at(self, conninfo: str) -> Endpoint:
         """These settings for the file, once it is served there; *conninfo* has the password."""
@@ -135,7 +137,9 @@ class Endpoint:
 
     @property
     def secret(self) -> str | None:
-        """The password or token."""
+        """The password or token; where a file is served, one is made up unless it is given."""
+        if self.file is not None:
+            return self.password or hmac.digest(_KEY, os.fsencode(self.file), "sha256").hex()
         return self.password or parse_conninfo(self.conninfo).get("password")
 
     @property

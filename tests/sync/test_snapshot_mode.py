@@ -12,6 +12,7 @@ import pytest
 import pgmd
 from pgmd import Reason, Route
 from pgmd.replicas.snapshots import folder_of
+from pgmd.routing.freshness import Freshness
 from pgmd.runtime import threads as runtime
 
 from ..fixtures.stands import Stand
@@ -127,14 +128,14 @@ def test_publish_shows_what_others_wrote(stand: Stand) -> None:
 
 def test_callers_of_publish_share_a_round(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     with engine_with(stand) as engine, engine.session() as s:
-        rounds: list[int] = []
+        rounds: list[Freshness] = []
         calls: list[int] = []
         publish = engine.replicas.publish
 
-        def held(position: int) -> None:
-            rounds.append(position)
+        def held(published: Freshness, replicas: Any) -> None:
+            rounds.append(published)
             until(lambda: len(calls) == 9)
-            publish(position)
+            publish(published, replicas)
 
         monkeypatch.setattr(engine.replicas, "publish", held)
         monkeypatch.setattr(engine.replicas, "check_publishable", lambda: calls.append(1))
@@ -196,6 +197,31 @@ def test_a_copy_keeps_json(stand: Stand) -> None:
     with engine_with(stand) as engine, engine.session() as s:
         result = s.replica.execute("SELECT * FROM t")
         assert result.fetchall() == [(1, {"a": 1})]
+
+
+def test_each_replica_moves_on_in_its_own_time(stand: Stand) -> None:
+    with engine_with(stand):
+        pass
+    mode: dict[str, Any] = {"mode": "snapshot"} if stand.is_postgres else {}
+    replicas = [
+        *stand.replicas(1, name="often", refresh=0.05, **mode),
+        *stand.replicas(1, name="seldom", refresh=3600, **mode),
+        *stand.replicas(1, name="never", **mode),
+    ]
+    with pgmd.Engine(stand.endpoint(), replicas) as engine, engine.session() as s:
+        engine.wait()
+        s.execute("INSERT INTO t (n) VALUES (2)")
+
+        def shown() -> dict[str, float]:
+            return {m.name: m.freshness.position for m in engine.members}
+
+        until(lambda: shown()["often"] > 0)
+        # Another round may be under way; whom else it would move on is seen when it has ended.
+        first = next(m for m in engine.members if m.name == "often")
+        until(lambda: all(m is not first for m in engine.members))
+        assert shown() == {"often": 1, "seldom": 0, "never": 0}
+        engine.publish()
+        assert set(shown().values()) == {1}
 
 
 def test_refresh_moves_the_copy_on_by_itself(stand: Stand) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -97,7 +99,7 @@ def test_a_local_url_serves_a_file_and_reads_its_snapshots() -> None:
 
 
 def test_a_served_file_has_a_password_that_nobody_sees() -> None:
-    one, two = (read("local:app.duckdb").endpoint for _ in range(2))
+    one, two = (read(f"local:{name}.duckdb").endpoint for name in ("app", "other"))
     assert one is not None
     assert two is not None
     assert len(str(one.secret)) > 20
@@ -106,6 +108,23 @@ def test_a_served_file_has_a_password_that_nobody_sees() -> None:
     assert one.secret in read("local:app.duckdb", password=one.secret).secrets
     served = one.served_at(f"host=127.0.0.1 port=1 password={one.secret}")
     assert (served.file, served.secret, served.max_size) == (None, one.secret, one.max_size)
+
+
+def test_equal_settings_of_a_file_are_equal() -> None:
+    assert Endpoint(file="app.duckdb") == Endpoint(file="app.duckdb")
+    assert Endpoint(file="app.duckdb").secret == Endpoint(file="app.duckdb").secret
+    assert Endpoint(file="app.duckdb") != Endpoint(file="app.duckdb", password="w")
+
+
+def test_another_process_cannot_tell_the_password_of_a_served_file() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-c", "import pgmd; print(pgmd.Endpoint(file='app.duckdb').secret)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert len(shown.strip()) == len(str(Endpoint(file="app.duckdb").secret))
+    assert shown.strip() != Endpoint(file="app.duckdb").secret
 
 
 def test_keywords_come_before_the_environment() -> None:

@@ -265,20 +265,21 @@ class AsyncReplicaSet:
             if why:
                 raise NotSupportedError(f"replica {replica.name!r} {why}")
 
-    async def publish(self, published: Freshness) -> None:
-        """Move every replica on to what the writer has published by now.
+    async def publish(self, published: Freshness, replicas: Sequence[AnyReplica]) -> None:
+        """Move these replicas on to what the writer has published by now.
 
         Raises ReplicaError; the replicas then keep what they showed.
         """
         opening = self._opening
         if opening is None:
             return
-        for kind, replicas in _by_kind(self._settings):
-            opening.publish(map(kind.publishes_as, replicas), published)
+        for kind, some in _by_kind(replicas):
+            opening.publish(map(kind.publishes_as, some), published)
             if kind.prepare is not None:
-                await self._blocking(partial(kind.prepare, replicas, opening))
+                await self._blocking(partial(kind.prepare, some, opening))
         for keeper in self._keepers:
-            await keeper.move_on(published)
+            if keeper.settings in replicas:
+                await keeper.move_on(published)
 
     async def recycle(self) -> None:
         """Replace every replica by a new one, one after the other. Raises ReplicaError."""

@@ -110,7 +110,7 @@ class AsyncEndpointPool:
     async def _serve(self, file: str | Path) -> None:
         """Start the endpoint of a file; it ends with the pool."""
         settings = self._settings
-        self._local = make_local(file, settings.password, settings.file_options)
+        self._local = make_local(file, settings.secret, settings.file_options)
         await self._local.__aenter__()
         self._settings = settings.served_at(self._local.dsn)
 

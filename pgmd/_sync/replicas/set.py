@@ -266,20 +266,21 @@ class ReplicaSet:
             if why:
                 raise NotSupportedError(f"replica {replica.name!r} {why}")
 
-    def publish(self, published: Freshness) -> None:
-        """Move every replica on to what the writer has published by now.
+    def publish(self, published: Freshness, replicas: Sequence[AnyReplica]) -> None:
+        """Move these replicas on to what the writer has published by now.
 
         Raises ReplicaError; the replicas then keep what they showed.
         """
         opening = self._opening
         if opening is None:
             return
-        for kind, replicas in _by_kind(self._settings):
-            opening.publish(map(kind.publishes_as, replicas), published)
+        for kind, some in _by_kind(replicas):
+            opening.publish(map(kind.publishes_as, some), published)
             if kind.prepare is not None:
-                self._blocking(partial(kind.prepare, replicas, opening))
+                self._blocking(partial(kind.prepare, some, opening))
         for keeper in self._keepers:
-            keeper.move_on(published)
+            if keeper.settings in replicas:
+                keeper.move_on(published)
 
     def recycle(self) -> None:
         """Replace every replica by a new one, one after the other. Raises ReplicaError."""

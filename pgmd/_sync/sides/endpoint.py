@@ -111,7 +111,7 @@ class EndpointPool:
     def _serve(self, file: str | Path) -> None:
         """Start the endpoint of a file; it ends with the pool."""
         settings = self._settings
-        self._local = make_local(file, settings.password, settings.file_options)
+        self._local = make_local(file, settings.secret, settings.file_options)
         self._local.__enter__()
         self._settings = settings.served_at(self._local.dsn)
 
