@@ -25,10 +25,12 @@ from .errors import (
     StatementTimeout,
     UsageError,
 )
+from .replicas.kinds import Replica
 from .request import Query
 from .routing.decision import Decision, Reason, Route
 from .routing.freshness import Bookmark
-from .settings.config import Database, Endpoint, Replica
+from .settings.endpoint import Endpoint
+from .settings.engine import Database
 from .sql import Fact
 
 __all__ = [

@@ -16,7 +16,7 @@ from ..request import Request
 from ..routing.affinity import rendezvous
 from ..routing.decision import Decision, Reason, Route
 from ..routing.router import down, required, stale
-from ..settings.config import Consistency
+from ..settings.engine import Consistency
 from ..sql import Fact, analyse
 from .core import AsyncCore
 from .replicas.slots import NoneLeft

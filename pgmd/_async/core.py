@@ -30,14 +30,15 @@ from ..knowledge import Knowledge
 from ..parity import from_endpoint
 from ..pooling import Slot
 from ..process.clock import now
+from ..replicas.kinds import kind_of
 from ..replicas.members import Member
-from ..replicas.wire import Wire
+from ..replicas.plans import Terms
 from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Freshness, WriteLog
 from ..routing.router import Site
 from ..runtime import aio as runtime
 from ..servers.profile import Profile
-from ..settings.config import Settings
+from ..settings.engine import Settings
 from ..settings.redact import Redactor
 from ..sql import Statement
 from .describing import AsyncDescribing
@@ -121,12 +122,14 @@ class AsyncCore:
         )
         since = now()
         # There is a snapshot to open then, and it is as new as the engine.
-        await publishing.take_snapshots([r for r in self.settings.replicas if r.local is not None])
+        await publishing.take_snapshots(
+            [r for r in self.settings.replicas if kind_of(r).opens_published]
+        )
         self.survey()
         await self.replicas.open(
-            time_zone=self.profile.time_zone,
-            dialect=self.profile.dialect,
-            published=Freshness(0, since if self.endpoint is not None else None),
+            Terms(self.profile.time_zone, self.profile.dialect),
+            Freshness(0, since if self.endpoint is not None else None),
+            lambda: self.log.settled,
         )
         replicas_only = self.endpoint is None and self.settings.replicas
         if replicas_only and not self.replicas.members:
@@ -210,8 +213,9 @@ class AsyncCore:
             # They will be back, with what is known of them.
             return
         # Replicas of one database have equal catalogues: keep each once.
-        catalogues = {m.catalogue for m in members if m.catalogue is not None}
-        definitions = {m.definitions for m in members if m.definitions is not None}
+        holdings = [member.holdings for member in members]
+        catalogues = {h.catalogue for h in holdings if h.catalogue is not None}
+        definitions = {h.definitions for h in holdings if h.definitions is not None}
         site = Site(
             has_endpoint=self.endpoint is not None,
             has_replicas=bool(self.settings.replicas),
@@ -231,7 +235,7 @@ class AsyncCore:
 
     def lent_of(self, slot: Slot[Member]) -> AsyncReplicaLent:
         """The side of a replica's slot."""
-        if isinstance(slot.replica.instance, Wire):
+        if slot.replica.kind.side == "wire":
             return AsyncWireLent(self, self._over, slot)
         return AsyncInstanceLent(self, slot)
 

@@ -11,18 +11,12 @@ from typing_extensions import TypeVar
 
 from ..errors import UsageError
 from ..events import Listener
+from ..replicas.kinds import Replica
 from ..routing.freshness import Bookmark
 from ..runtime import aio as runtime
-from ..settings.config import (
-    Consistency,
-    Database,
-    Endpoint,
-    Replica,
-    Settings,
-    check_consistency,
-    named,
-)
-from ..settings.urls import from_url
+from ..settings.endpoint import Endpoint
+from ..settings.engine import Consistency, Database, Settings, check_consistency, named
+from ..urls import from_url
 from .asking import AsyncAsking
 from .choosing import Needs
 from .core import AsyncCore

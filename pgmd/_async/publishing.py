@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..process.clock import now
-from ..replicas.members import moves_on
-from ..replicas.plans import publish_statement, published_as
+from ..replicas.kinds import kind_of
+from ..replicas.publishing import publish_statement
 from ..routing.freshness import Freshness, WriteLog
 from ..runtime import aio as runtime
-from ..settings.config import Replica
 from ..settings.redact import Redactor
+from ..settings.replica import AnyReplica
 from .replicas.set import AsyncReplicaSet
 from .sides.pool import AsyncEndpointPool
 
@@ -29,7 +30,7 @@ class AsyncPublishing:
         self,
         endpoint: AsyncEndpointPool | None,
         replicas: AsyncReplicaSet,
-        settings: Sequence[Replica],
+        settings: Sequence[AnyReplica],
         log: WriteLog,
         redact: Redactor,
         changed: Callable[[], None],
@@ -48,10 +49,11 @@ class AsyncPublishing:
 
     def start(self, reread: Callable[[], Any]) -> None:
         """Begin to move on by the clock; *reread* looks for schema changes made elsewhere."""
-        every = [replica.refresh for replica in self._settings if replica.refresh is not None]
-        if every:
-            self._tickers.append(runtime.Ticker(min(every), self.publish, self._failed))
-        if any(moves_on(replica) for replica in self._settings):
+        # One for each period: each moves its own replicas on and no others.
+        for seconds in {r.refresh for r in self._settings if r.refresh is not None}:
+            move_on = partial(self._move_on, [r for r in self._settings if r.refresh == seconds])
+            self._tickers.append(runtime.Ticker(seconds, move_on, self._failed))
+        if any(kind_of(replica).moves_on for replica in self._settings):
             self._tickers.append(runtime.Ticker(_REREAD_EVERY, reread, self._failed))
 
     async def publish(self) -> None:
@@ -63,20 +65,26 @@ class AsyncPublishing:
         async with self._turn:
             if self._rounds_done < wanted:
                 self._rounds_begun += 1
-                await self._publish()
+                await self._publish(self._settings)
                 self._rounds_done = self._rounds_begun
 
-    async def _publish(self) -> None:
+    async def _move_on(self, replicas: Sequence[AnyReplica]) -> None:
+        """As `publish()`, for some replicas; the others go on to show what they do."""
+        async with self._turn:
+            await self._publish(replicas)
+
+    async def _publish(self, replicas: Sequence[AnyReplica]) -> None:
         published = Freshness(self._log.settled, now())
-        await self.take_snapshots(self._settings)
-        await self._replicas.publish(published)
+        await self.take_snapshots(replicas)
+        await self._replicas.publish(published, replicas)
         self._changed()
 
-    async def take_snapshots(self, replicas: Sequence[Replica]) -> None:
+    async def take_snapshots(self, replicas: Sequence[AnyReplica]) -> None:
         """Have the writer make what these replicas show next."""
         if self._endpoint is None:
             return
-        for database in sorted({name for r in replicas if (name := published_as(r)) is not None}):
+        named = {kind_of(replica).publishes_as(replica) for replica in replicas}
+        for database in sorted(name for name in named if name is not None):
             connection = await self._endpoint.lend()
             try:
                 await connection.execute(publish_statement(database))

@@ -169,7 +169,7 @@ class AsyncRunning(AsyncChoosing):
             return None
         lent_at, fresh = now(), lent.freshness
         try:
-            if not (isinstance(lent, AsyncInstanceLent) and lent.slot.replica.runs_bundles):
+            if not (isinstance(lent, AsyncInstanceLent) and lent.slot.replica.kind.bundles):
                 return None
             self.running = lent
             found = await lent.run_together(requests, together, self.state.before)

@@ -168,7 +168,7 @@ class Running(Choosing):
             return None
         lent_at, fresh = now(), lent.freshness
         try:
-            if not (isinstance(lent, InstanceLent) and lent.slot.replica.runs_bundles):
+            if not (isinstance(lent, InstanceLent) and lent.slot.replica.kind.bundles):
                 return None
             self.running = lent
             found = lent.run_together(requests, together, self.state.before)

@@ -41,7 +41,7 @@ from .._sync.engine import Engine, engine_of
 from ..dropin.shown import Identity, identity
 from ..servers.profile import Dialect
 from ..settings.conninfo import is_motherduck
-from ..settings.urls import ENGINE_WORDS, from_params
+from ..urls import ENGINE_WORDS, from_params
 from .features import DatabaseFeatures
 from .operations import DUCKDB_OPERATORS, DUCKDB_PATTERNS, DatabaseOperations
 

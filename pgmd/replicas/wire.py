@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
 
 from ..errors import ReplicaError
-from ..routing import definitions
-from ..routing.definitions import Definitions
-from ..settings.config import Replica
-from .duck import Redact
-from .plans import IS_READ_SCALING, refresh_statement
+from .holdings import Holdings, definitions_of
+from .instance import Redact
+from .publishing import IS_READ_SCALING, refresh_statement
 
 # The errors that say nothing of the server: it has answered.
 _OF_STATEMENTS = (
@@ -28,17 +27,18 @@ class Wire:
     Every connection names the same session, so that all of them reach one duckling.
     """
 
-    def __init__(self, replica: Replica, token: str, redact: Redact) -> None:
-        """Raises `ReplicaError`, without secrets."""
+    def __init__(self, options: Mapping[str, Any], database: str, redact: Redact) -> None:
+        """Connect with these libpq keywords, to a *database* or to the account's default one, "".
+
+        Raises `ReplicaError`, without secrets.
+        """
         self._redact = redact
-        self._database = replica.wire_database
-        self.options: dict[str, Any] = {**replica.wire_options, "autocommit": True}
-        if token:
-            self.options["password"] = token
+        self._database = database
+        self.options: dict[str, Any] = {**options, "autocommit": True}
         try:
             with self._connect() as connection:
                 self._verify(connection)
-                self.definitions = _definitions(connection)
+                self.holdings = definitions_of(connection)
         except psycopg.Error as error:
             raise self._failed("cannot be opened", error) from None
 
@@ -62,20 +62,16 @@ class Wire:
         except psycopg.Error as error:
             raise self._failed("cannot be refreshed", error) from None
 
-    def read_definitions(self) -> Definitions:
-        """The tables, views and macros that are there now. Raises psycopg's errors."""
+    def look(self) -> Holdings:
+        """What its database holds now. Raises psycopg's errors."""
         with self._connect() as connection:
-            return _definitions(connection)
+            return definitions_of(connection)
 
     def close(self) -> None:
         """Nothing of its own is open."""
 
     def _failed(self, what: str, error: Exception) -> ReplicaError:
         return ReplicaError(f"the replica {what}: {self._redact(str(error))}")
-
-
-def _definitions(connection: psycopg.Connection[tuple[Any, ...]]) -> Definitions:
-    return Definitions.read(connection.execute(definitions.QUERY).fetchall())
 
 
 # A statement that asks for too much gets one of these, and so does one on a server that is full.

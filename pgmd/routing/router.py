@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..servers.profile import Dialect
-from ..settings.config import Consistency
+from ..settings.engine import Consistency
 from ..sql import Fact, Statement
 from .catalogue import Catalogue
 from .decision import Decision, Reason, Route

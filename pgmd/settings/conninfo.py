@@ -11,16 +11,10 @@ from typing import Any
 import psycopg
 from psycopg import conninfo as libpq
 
-from ..errors import ConfigurationError
+from .checks import require
 
 MOTHERDUCK_DOMAIN = ".motherduck.com"
 _PLAINTEXT_MODES = ("disable", "allow", "prefer")
-
-
-def require(ok: bool, message: str) -> None:  # noqa: FBT001
-    """Raise `ConfigurationError` with *message* unless *ok*."""
-    if not ok:
-        raise ConfigurationError(message)
 
 
 def parse_conninfo(conninfo: str) -> dict[str, Any]:

@@ -172,13 +172,13 @@ async def test_a_replica_that_is_not_read_only_is_refused(tmp_path: Path) -> Non
 def _writable_instance(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from pgmd.replicas.duck import Instance
-    from pgmd.replicas.plans import open_plan
-    from pgmd.servers.profile import Dialect
+    from pgmd.replicas.instance import Instance
+    from pgmd.replicas.kinds import file
+    from pgmd.replicas.plans import Terms
 
     path = tmp_path / "x.duckdb"
     duckdb.connect(str(path)).close()
-    plan = open_plan(pgmd.Replica(file=path), time_zone="UTC", dialect=Dialect.DUCKDB)
+    plan = file.plan(pgmd.Replica(file=path), Terms())
     writable = tuple(s.replace(" (READ_ONLY)", "") for s in plan.setup)
     Instance(replace(plan, setup=writable), str)
 

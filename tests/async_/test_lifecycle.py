@@ -264,12 +264,12 @@ async def test_a_new_token_replaces_the_replica(tmp_path: Path) -> None:
             pgmd.AsyncEngine(pgmd.Endpoint(local.dsn), [replica]) as engine,
             engine.session() as s,
         ):
-            assert engine._core.replicas.members[0].token == TOKEN
+            assert engine._core.replicas.members[0].instance.options["password"] == TOKEN
             tokens.append("tok-rs-new")
 
             async def is_replaced() -> bool:
                 await s.execute("SELECT 1 AS a", route="replica")
-                return engine._core.replicas.members[0].token == "tok-rs-new"
+                return engine._core.replicas.members[0].instance.options["password"] == "tok-rs-new"
 
             while not await is_replaced():
                 await pause()
@@ -298,7 +298,7 @@ async def test_a_token_that_is_no_longer_valid_is_asked_for_anew(tmp_path: Path)
 
             while not await is_back():
                 await pause()
-            assert engine._core.replicas.members[-1].token == "tok-rs-new"
+            assert engine._core.replicas.members[-1].instance.options["password"] == "tok-rs-new"
 
 
 async def test_a_token_function_that_fails_is_named_and_shows_nothing(tmp_path: Path) -> None:

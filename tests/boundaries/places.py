@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 import pgmd
-from pgmd.replicas.duck import Instance
+from pgmd.replicas.instance import Instance
 
 WORD = "xyzzy-7f3a"
 

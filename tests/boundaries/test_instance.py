@@ -13,7 +13,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 import pgmd
-from pgmd.replicas.plans import copy_plan
+from pgmd.replicas.kinds.postgres import copy_plan
+from pgmd.replicas.plans import Terms
 
 from .forms import HARMLESS, REFUSED, WRITE_THROUGH_POSTGRES
 from .places import WORD, Place, fill, filled_in
@@ -134,7 +135,7 @@ def test_every_lock_is_in_place(place: Place, lock: str) -> None:
 
 def test_what_a_copy_spills_stands_beside_it_and_not_in_the_working_folder() -> None:
     replica = pgmd.Replica(postgres="host=h", mode="snapshot")
-    plan = copy_plan(replica, Path("/copies/one.duckdb"), time_zone="UTC")
+    plan = copy_plan(replica, Path("/copies/one.duckdb"), Terms())
     assert plan.config["temp_directory"] == "/copies/one.duckdb.tmp"
 
 

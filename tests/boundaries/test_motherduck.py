@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import pgmd
-from pgmd.replicas.plans import Plan, motherduck_path, open_plan
-from pgmd.servers.profile import Dialect
+from pgmd.replicas.kinds import motherduck
+from pgmd.replicas.plans import Plan, Terms
 
 TOKEN = "tok-4b7e"
 
@@ -22,7 +22,7 @@ def plan() -> Plan:
         threads=2,
         memory_limit="1GB",
     )
-    return open_plan(replica, time_zone="UTC", dialect=Dialect.DUCKDB, token=TOKEN, number=7)
+    return motherduck.plan(replica, Terms(), TOKEN, number=7)
 
 
 def test_a_replica_asks_for_saas_mode_and_only_to_read(plan: Plan) -> None:
@@ -44,7 +44,6 @@ def test_its_token_is_in_the_settings_only(plan: Plan) -> None:
     statements = [
         *plan.setup,
         *plan.lock_down,
-        *plan.cursor_setup,
         plan.refresh,
         plan.check,
         plan.probe,
@@ -55,6 +54,6 @@ def test_its_token_is_in_the_settings_only(plan: Plan) -> None:
 
 def test_nothing_can_be_smuggled_into_the_path() -> None:
     replica = pgmd.Replica(motherduck="db?saas_mode=false", token=TOKEN)
-    path = motherduck_path(replica, 7)
+    path = motherduck.path(replica, 7)
     assert path.startswith("md:db%3Fsaas_mode%3Dfalse?")
     assert path.count("saas_mode=") == 1

@@ -170,7 +170,7 @@ def _read_the_catalogue(engine: pgmd.Engine) -> None:
     """What a live replica does from time to time, told as pgmd tells it."""
     instance = engine._core.replicas.members[0].instance
     try:
-        instance.read_catalogue()
+        instance.look()
     except Exception as error:
         raise pgmd.ReplicaError(engine._core.redact(str(error))) from error
 

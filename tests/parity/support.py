@@ -13,7 +13,7 @@ import duckdb
 from pgmd.answers.columns import Column
 from pgmd.answers.fetching import Fetching, Loaded
 from pgmd.answers.shapes import Shapes
-from pgmd.replicas.duck import Cursor, Run, Statements
+from pgmd.replicas.cursor import Cursor, Run, Statements
 from pgmd.request import Request
 
 

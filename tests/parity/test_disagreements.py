@@ -20,8 +20,10 @@ from psycopg.conninfo import make_conninfo
 
 import pgmd
 from pgmd.answers.fetching import Answer
-from pgmd.replicas.duck import Cursor, Instance, NotOneStatement, Run
-from pgmd.replicas.plans import open_plan
+from pgmd.replicas.cursor import Cursor, NotOneStatement, Run
+from pgmd.replicas.instance import Instance
+from pgmd.replicas.kinds import postgres as kind
+from pgmd.replicas.plans import Terms
 from pgmd.servers.profile import Dialect
 from pgmd.testing.servers import Server
 
@@ -88,7 +90,7 @@ def both(server: Server) -> Iterator[Both]:
         with psycopg.connect(dsn, autocommit=True) as postgres:
             postgres.execute(CORPUS["schema"])
             replica = pgmd.Replica(postgres=dsn)
-            plan = open_plan(replica, time_zone=ZONE, dialect=Dialect.POSTGRES)
+            plan = kind.live_plan(replica, Terms(ZONE, Dialect.POSTGRES))
             with closing(Instance(plan, str)) as instance:
                 with pgmd.Engine(pgmd.Endpoint(dsn), [replica]) as engine:
                     yield Both(postgres, instance.cursor(), engine)

@@ -17,14 +17,15 @@ from hypothesis import strategies as st
 from psycopg import errors as pg
 
 import pgmd
+from pgmd import Replica
 from pgmd.errors import Outcome, annotate
 from pgmd.parity import errors, from_duckdb, from_endpoint, is_write_refusal
 from pgmd.parity.rules import KINDS, rule_for
-from pgmd.replicas.duck import Instance, NotOneStatement, Run
-from pgmd.replicas.plans import open_plan
+from pgmd.replicas.cursor import NotOneStatement, Run
+from pgmd.replicas.instance import Instance
+from pgmd.replicas.kinds import file
+from pgmd.replicas.plans import Terms
 from pgmd.routing.decision import Route
-from pgmd.servers.profile import Dialect
-from pgmd.settings.config import Replica
 from pgmd.testing.servers import Server
 
 from ..fixtures.postgres import new_database
@@ -162,9 +163,7 @@ def replica(tmp_path: Path) -> Iterator[Instance]:
     path = tmp_path / "replica.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute(CORPUS["schema"])
-    instance = Instance(
-        open_plan(Replica(file=path), time_zone="UTC", dialect=Dialect.DUCKDB), lambda text: text
-    )
+    instance = Instance(file.plan(Replica(file=path), Terms()), str)
     yield instance
     instance.close()
 

@@ -255,12 +255,12 @@ def test_a_new_token_replaces_the_replica(tmp_path: Path) -> None:
             pgmd.Engine(pgmd.Endpoint(local.dsn), [replica]) as engine,
             engine.session() as s,
         ):
-            assert engine._core.replicas.members[0].token == TOKEN
+            assert engine._core.replicas.members[0].instance.options["password"] == TOKEN
             tokens.append("tok-rs-new")
 
             def is_replaced() -> bool:
                 s.execute("SELECT 1 AS a", route="replica")
-                return engine._core.replicas.members[0].token == "tok-rs-new"
+                return engine._core.replicas.members[0].instance.options["password"] == "tok-rs-new"
 
             while not is_replaced():
                 pause()
@@ -289,7 +289,7 @@ def test_a_token_that_is_no_longer_valid_is_asked_for_anew(tmp_path: Path) -> No
 
             while not is_back():
                 pause()
-            assert engine._core.replicas.members[-1].token == "tok-rs-new"
+            assert engine._core.replicas.members[-1].instance.options["password"] == "tok-rs-new"
 
 
 def test_a_token_function_that_fails_is_named_and_shows_nothing(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import pgmd
 from pgmd import Reason, Route
 from pgmd.replicas.snapshots import folder_of
+from pgmd.routing.freshness import Freshness
 from pgmd.runtime import threads as runtime
 
 from ..fixtures.stands import Stand
@@ -127,14 +128,14 @@ def test_publish_shows_what_others_wrote(stand: Stand) -> None:
 
 def test_callers_of_publish_share_a_round(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     with engine_with(stand) as engine, engine.session() as s:
-        rounds: list[int] = []
+        rounds: list[Freshness] = []
         calls: list[int] = []
         publish = engine._core.replicas.publish
 
-        def held(position: int) -> None:
-            rounds.append(position)
+        def held(published: Freshness, replicas: Any) -> None:
+            rounds.append(published)
             until(lambda: len(calls) == 9)
-            publish(position)
+            publish(published, replicas)
 
         monkeypatch.setattr(engine._core.replicas, "publish", held)
         monkeypatch.setattr(engine._core.replicas, "check_publishable", lambda: calls.append(1))
@@ -169,9 +170,8 @@ def copies(stand: Stand, engine: pgmd.Engine) -> tuple[Path, int]:
     if stand.file is not None:
         # They are the local endpoint's, and other engines may be about to open the newest but one.
         return folder_of(stand.file), 2
-    member = engine._core.replicas.members[0]
-    assert member.copy is not None
-    return member.copy.path.parent, 1
+    attached = "SELECT path FROM duckdb_databases() WHERE database_name = 'pgmd_source'"
+    return Path(engine._core.replicas.members[0].instance.ask(attached)).parent, 1
 
 
 @pytest.mark.only("postgres", reason="a snapshot of a local endpoint has all tables")
@@ -197,6 +197,31 @@ def test_a_copy_keeps_json(stand: Stand) -> None:
     with engine_with(stand) as engine, engine.session() as s:
         result = s.replica.execute("SELECT * FROM t")
         assert result.fetchall() == [(1, {"a": 1})]
+
+
+def test_each_replica_moves_on_in_its_own_time(stand: Stand) -> None:
+    with engine_with(stand):
+        pass
+    mode: dict[str, Any] = {"mode": "snapshot"} if stand.is_postgres else {}
+    replicas = [
+        *stand.replicas(1, name="often", refresh=0.05, **mode),
+        *stand.replicas(1, name="seldom", refresh=3600, **mode),
+        *stand.replicas(1, name="never", **mode),
+    ]
+    with pgmd.Engine(stand.endpoint(), replicas) as engine, engine.session() as s:
+        engine.wait()
+        s.execute("INSERT INTO t (n) VALUES (2)")
+
+        def shown() -> dict[str, float]:
+            return {m.name: m.freshness.position for m in engine._core.replicas.members}
+
+        until(lambda: shown()["often"] > 0)
+        # Another round may be under way; whom else it would move on is seen when it has ended.
+        first = next(m for m in engine._core.replicas.members if m.name == "often")
+        until(lambda: all(m is not first for m in engine._core.replicas.members))
+        assert shown() == {"often": 1, "seldom": 0, "never": 0}
+        engine.publish()
+        assert set(shown().values()) == {1}
 
 
 def test_refresh_moves_the_copy_on_by_itself(stand: Stand) -> None:

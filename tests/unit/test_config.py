@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
+from pgmd import Database, Endpoint, Replica
 from pgmd.errors import ConfigurationError
-from pgmd.settings.config import Database, Endpoint, Replica, Settings, named
-from pgmd.settings.urls import from_url
+from pgmd.replicas.kinds import wire
+from pgmd.settings.engine import Settings, named
+from pgmd.urls import from_url
 
 TOKENS = {"MOTHERDUCK_TOKEN": "tok-rw-9f2", "MOTHERDUCK_READ_SCALING_TOKEN": "tok-rs-7c1"}
 URL = "motherduck://analytics?region=us-east-1"
@@ -95,7 +99,7 @@ def test_a_local_url_serves_a_file_and_reads_its_snapshots() -> None:
 
 
 def test_a_served_file_has_a_password_that_nobody_sees() -> None:
-    one, two = (read("local:app.duckdb").endpoint for _ in range(2))
+    one, two = (read(f"local:{name}.duckdb").endpoint for name in ("app", "other"))
     assert one is not None
     assert two is not None
     assert len(str(one.secret)) > 20
@@ -104,6 +108,23 @@ def test_a_served_file_has_a_password_that_nobody_sees() -> None:
     assert one.secret in read("local:app.duckdb", password=one.secret).secrets
     served = one.served_at(f"host=127.0.0.1 port=1 password={one.secret}")
     assert (served.file, served.secret, served.max_size) == (None, one.secret, one.max_size)
+
+
+def test_equal_settings_of_a_file_are_equal() -> None:
+    assert Endpoint(file="app.duckdb") == Endpoint(file="app.duckdb")
+    assert Endpoint(file="app.duckdb").secret == Endpoint(file="app.duckdb").secret
+    assert Endpoint(file="app.duckdb") != Endpoint(file="app.duckdb", password="w")
+
+
+def test_another_process_cannot_tell_the_password_of_a_served_file() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-c", "import pgmd; print(pgmd.Endpoint(file='app.duckdb').secret)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert len(shown.strip()) == len(str(Endpoint(file="app.duckdb").secret))
+    assert shown.strip() != Endpoint(file="app.duckdb").secret
 
 
 def test_keywords_come_before_the_environment() -> None:
@@ -267,21 +288,21 @@ def test_each_of_several_databases_has_a_name_of_its_own(names: str) -> None:
 def test_replicas_over_the_wire_use_the_read_scaling_token_and_stay_on_one_duckling() -> None:
     replicas = read(f"{URL}&replica_mode=wire&replicas=2&session_name=web", TOKENS).replicas
     for number, replica in enumerate(replicas, start=1):
-        options = replica.wire_options
+        options = wire.options(replica)
         assert options["host"] == "pg.us-east-1-aws.motherduck.com"
         assert options["options"] == f"-c session_name=web-{number}"
         assert (options["sslmode"], options["sslrootcert"]) == ("verify-full", "system")
         assert "password" not in options
         assert replica.current_token() == "tok-rs-7c1"
-        assert replica.wire_database == "analytics"
+        assert wire.database(replica) == "analytics"
     with pytest.raises(ConfigurationError, match="'duckdb' or 'wire'"):
         read(f"{URL}&replica_mode=live", TOKENS)
 
 
 def test_the_default_database_has_no_name_over_the_wire() -> None:
     settings = read("motherduck://?region=us-east-1&replica_mode=wire&replicas=1", TOKENS)
-    assert settings.replicas[0].wire_options["dbname"] == "md:"
-    assert settings.replicas[0].wire_database == ""
+    assert wire.options(settings.replicas[0])["dbname"] == "md:"
+    assert wire.database(settings.replicas[0]) == ""
 
 
 @pytest.mark.parametrize(

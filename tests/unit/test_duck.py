@@ -10,20 +10,13 @@ import duckdb
 import psycopg
 import pytest
 
+from pgmd import Replica
 from pgmd.errors import ReplicaError, UsageError
 from pgmd.parity import from_duckdb
-from pgmd.replicas.duck import (
-    Cursor,
-    Instance,
-    Interrupted,
-    NotOneStatement,
-    Run,
-    _reader,
-    tells_of_replica,
-)
-from pgmd.replicas.plans import Plan, open_plan
-from pgmd.servers.profile import Dialect
-from pgmd.settings.config import Replica
+from pgmd.replicas.cursor import Cursor, Interrupted, NotOneStatement, Run, _reader
+from pgmd.replicas.instance import Instance, tells_of_replica
+from pgmd.replicas.kinds import file
+from pgmd.replicas.plans import Plan, Terms
 
 LONG = "SELECT count(*) FROM range(100000) a, range(100000) b WHERE a.range * b.range = 7"
 
@@ -33,7 +26,7 @@ def instance(tmp_path: Path) -> Iterator[Instance]:
     path = tmp_path / "x.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE t AS SELECT range AS n FROM range(100)")
-    plan = open_plan(Replica(file=path), time_zone="UTC", dialect=Dialect.DUCKDB)
+    plan = file.plan(Replica(file=path), Terms())
     opened = Instance(plan, str)
     yield opened
     opened.close()
@@ -101,7 +94,7 @@ def test_duckdbs_own_parser_has_a_say_too(instance: Instance, text: str) -> None
 
 def test_a_failure_to_open_shows_no_secret_and_leaves_nothing_open(tmp_path: Path) -> None:
     replica = Replica(file=tmp_path / "postgresql:u:hunter2@h.duckdb")
-    plan = open_plan(replica, time_zone="UTC", dialect=Dialect.DUCKDB)
+    plan = file.plan(replica, Terms())
     with pytest.raises(ReplicaError) as caught:
         Instance(plan, lambda text: text.replace("hunter2", "***"))
     assert "hunter2" not in str(caught.value)

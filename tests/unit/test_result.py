@@ -20,7 +20,7 @@ from pgmd.answers.result import Result
 from pgmd.answers.rows import ArrowRows, ListRows
 from pgmd.answers.shapes import Shapes
 from pgmd.parity import arrow
-from pgmd.replicas.duck import Cursor, Run, Statements
+from pgmd.replicas.cursor import Cursor, Run, Statements
 from pgmd.request import Request
 from pgmd.routing.decision import Decision, Reason, Route
 

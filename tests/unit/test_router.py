@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from pgmd import Replica
 from pgmd.routing.affinity import rendezvous
 from pgmd.routing.catalogue import Catalogue
 from pgmd.routing.decision import Decision, Reason, Route
 from pgmd.routing.router import Site, decide, objection, stale
 from pgmd.servers.profile import Dialect
-from pgmd.settings.config import Replica
 from pgmd.sql import Fact, analyse
 
 ROOT = Path(__file__).parents[2]

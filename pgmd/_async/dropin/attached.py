@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from ...dropin.shown import Identity, identity
 from ...errors import ConfigurationError
 from ...runtime import aio as runtime
-from ...settings.urls import from_params
+from ...urls import from_params
 from ..engine import AsyncEngine, engine_of
 
 

@@ -97,10 +97,7 @@ class _SnapshotLane(Lane):
 
 def _never_changes(lent: AsyncLent) -> TypeGuard[AsyncInstanceLent]:
     """Whether all cursors of what it is on see the same for as long as that is open."""
-    if not isinstance(lent, AsyncInstanceLent):
-        return False
-    settings = lent.slot.replica.settings
-    return settings.file is not None or settings.local is not None or settings.mode == "snapshot"
+    return isinstance(lent, AsyncInstanceLent) and lent.slot.replica.kind.never_changes
 
 
 def _free_cursor(session: AsyncAsking, member: Member) -> AsyncReplicaLent | None:

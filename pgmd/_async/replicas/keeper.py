@@ -13,14 +13,16 @@ import psycopg
 
 from ...errors import PoolClosed, ReplicaError
 from ...process.clock import now
-from ...replicas.duck import DuckError, Instance, tells_of_replica
-from ...replicas.members import Member, Opener, is_duckling, moves_on, reads_snapshots
+from ...replicas.cursor import DuckError
+from ...replicas.instance import tells_of_replica
+from ...replicas.kinds import kind_of
+from ...replicas.members import Member, Opening
 from ...replicas.wire import tells_of_server
 from ...routing.freshness import Freshness
 from ...routing.health import CLOSED, PROBE_EVERY, Condition, Step, lifetime, next_step
 from ...runtime import aio as runtime
-from ...settings.config import Replica
 from ...settings.redact import Redactor
+from ...settings.replica import AnyReplica
 from .slots import AsyncSlots
 
 _log = logging.getLogger("pgmd.replica")
@@ -38,7 +40,7 @@ _REPLACE_AGAIN = 30.0
 class Keeping:
     """What the keepers of one set share. `changed` is told when another replica serves, or none."""
 
-    opener: Opener
+    opening: Opening
     slots: AsyncSlots[Member]
     redact: Redactor
     changed: Callable[[], None]
@@ -55,8 +57,9 @@ class AsyncKeeper:
     or failed to be.
     """
 
-    def __init__(self, settings: Replica, keeping: Keeping) -> None:
+    def __init__(self, settings: AnyReplica, keeping: Keeping) -> None:
         self.settings = settings
+        self.kind = kind_of(settings)
         self.member: Member | None = None
         self.failure = ""
         self.attempts = 0
@@ -130,17 +133,17 @@ class AsyncKeeper:
             member = self.member
             if member is None or not member.is_well or member.freshness is published:
                 return
-            if is_duckling(self.settings):
+            if self.kind.refreshes:
                 await self._refresh(member, published)
-            elif reads_snapshots(self.settings):
+            elif self.kind.reopens:
                 await self._replace()
 
     async def _refresh(self, member: Member, published: Freshness) -> None:
         instance, limit = member.instance, self.settings.open_timeout
         try:
             await runtime.bounded(instance.refresh, limit, _nothing, self._background)
-            member.definitions = await runtime.bounded(
-                instance.read_definitions, limit, _nothing, self._background
+            member.holdings = await runtime.bounded(
+                instance.look, limit, _nothing, self._background
             )
         except (TimeoutError, DuckError, psycopg.Error) as error:
             if isinstance(error, ReplicaError):
@@ -150,11 +153,14 @@ class AsyncKeeper:
         member.freshness = published
 
     async def _replace(self) -> None:
-        opener, old = self._keeping.opener, self.member
+        opening, old = self._keeping.opening, self.member
         limit, schema = self.settings.open_timeout, self._keeping.schema
         try:
             new = await runtime.bounded(
-                lambda: opener.open(self.settings), limit, opener.close, self._background
+                lambda: self.kind.open(self.settings, opening),
+                limit,
+                Member.close,
+                self._background,
             )
         except TimeoutError:
             raise self._failed(f"it did not open within {limit:.1f} s") from None
@@ -173,7 +179,7 @@ class AsyncKeeper:
             # The new one first, so that nobody finds none.
             self._keeping.slots.add(new, self.settings.max_size)
         except PoolClosed:
-            self._keeping.opener.close(new)
+            new.close()
             raise
         self._breaker = CLOSED
         self._probed = now()
@@ -219,14 +225,10 @@ class AsyncKeeper:
         when it is opened anew.
         """
         member = self.member
-        if member is None or not member.is_well or not moves_on(self.settings):
+        if member is None or not member.is_well or not self.kind.moves_on:
             return
         try:
-            if is_duckling(self.settings):
-                member.definitions = await self._read(member.instance.read_definitions)
-            else:
-                assert isinstance(member.instance, Instance)
-                member.catalogue = await self._read(member.instance.read_catalogue)
+            member.holdings = await self._read(member.instance.look)
         except (DuckError, psycopg.Error, TimeoutError) as error:
             self._give_up(member, error)
 
@@ -289,14 +291,14 @@ class AsyncKeeper:
             self._give_up(member, error)
         else:
             self._answered(member)
-            await self._look_for_new_token(member)
+            await self._look_whether_outdated(member)
         self._probed = now()
 
-    async def _look_for_new_token(self, member: Member) -> None:
-        if not callable(self.settings.token):
+    async def _look_whether_outdated(self, member: Member) -> None:
+        ask = member.is_outdated
+        if ask is None:
             return
-        ask = self.settings.current_token
-        if await runtime.bounded(ask, _PROBE_WITHIN, _nothing, self._background) != member.token:
+        if await runtime.bounded(ask, _PROBE_WITHIN, _nothing, self._background):
             self._expires = now()
 
     async def _sleep(self) -> None:

@@ -24,7 +24,7 @@ from ...process.clock import now
 from ...process.forking import disconnect, hold
 from ...runtime import aio as runtime
 from ...servers.profile import PROBE, Dialect, Profile, recognise
-from ...settings.config import Endpoint
+from ...settings.endpoint import Endpoint
 from ...settings.redact import Redactor
 from ..replicas.slots import AsyncSlots
 
@@ -120,7 +120,7 @@ class AsyncEndpointPool:
     async def _serve(self, file: str | Path) -> None:
         """Start the endpoint of a file; it ends with the pool."""
         settings = self._settings
-        self._local = make_local(file, settings.password, settings.file_options)
+        self._local = make_local(file, settings.secret, settings.file_options)
         await self._local.__aenter__()
         self._settings = settings.served_at(self._local.dsn)
 

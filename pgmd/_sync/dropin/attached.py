@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from ...dropin.shown import Identity, identity
 from ...errors import ConfigurationError
 from ...runtime import threads as runtime
-from ...settings.urls import from_params
+from ...urls import from_params
 from ..engine import Engine, engine_of
 
 

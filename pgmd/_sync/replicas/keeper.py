@@ -14,14 +14,16 @@ import psycopg
 
 from ...errors import PoolClosed, ReplicaError
 from ...process.clock import now
-from ...replicas.duck import DuckError, Instance, tells_of_replica
-from ...replicas.members import Member, Opener, is_duckling, moves_on, reads_snapshots
+from ...replicas.cursor import DuckError
+from ...replicas.instance import tells_of_replica
+from ...replicas.kinds import kind_of
+from ...replicas.members import Member, Opening
 from ...replicas.wire import tells_of_server
 from ...routing.freshness import Freshness
 from ...routing.health import CLOSED, PROBE_EVERY, Condition, Step, lifetime, next_step
 from ...runtime import threads as runtime
-from ...settings.config import Replica
 from ...settings.redact import Redactor
+from ...settings.replica import AnyReplica
 from .slots import Slots
 
 _log = logging.getLogger("pgmd.replica")
@@ -39,7 +41,7 @@ _REPLACE_AGAIN = 30.0
 class Keeping:
     """What the keepers of one set share. `changed` is told when another replica serves, or none."""
 
-    opener: Opener
+    opening: Opening
     slots: Slots[Member]
     redact: Redactor
     changed: Callable[[], None]
@@ -56,8 +58,9 @@ class Keeper:
     or failed to be.
     """
 
-    def __init__(self, settings: Replica, keeping: Keeping) -> None:
+    def __init__(self, settings: AnyReplica, keeping: Keeping) -> None:
         self.settings = settings
+        self.kind = kind_of(settings)
         self.member: Member | None = None
         self.failure = ""
         self.attempts = 0
@@ -131,18 +134,16 @@ class Keeper:
             member = self.member
             if member is None or not member.is_well or member.freshness is published:
                 return
-            if is_duckling(self.settings):
+            if self.kind.refreshes:
                 self._refresh(member, published)
-            elif reads_snapshots(self.settings):
+            elif self.kind.reopens:
                 self._replace()
 
     def _refresh(self, member: Member, published: Freshness) -> None:
         instance, limit = member.instance, self.settings.open_timeout
         try:
             runtime.bounded(instance.refresh, limit, _nothing, self._background)
-            member.definitions = runtime.bounded(
-                instance.read_definitions, limit, _nothing, self._background
-            )
+            member.holdings = runtime.bounded(instance.look, limit, _nothing, self._background)
         except (TimeoutError, DuckError, psycopg.Error) as error:
             if isinstance(error, ReplicaError):
                 raise
@@ -151,11 +152,14 @@ class Keeper:
         member.freshness = published
 
     def _replace(self) -> None:
-        opener, old = self._keeping.opener, self.member
+        opening, old = self._keeping.opening, self.member
         limit, schema = self.settings.open_timeout, self._keeping.schema
         try:
             new = runtime.bounded(
-                lambda: opener.open(self.settings), limit, opener.close, self._background
+                lambda: self.kind.open(self.settings, opening),
+                limit,
+                Member.close,
+                self._background,
             )
         except TimeoutError:
             raise self._failed(f"it did not open within {limit:.1f} s") from None
@@ -174,7 +178,7 @@ class Keeper:
             # The new one first, so that nobody finds none.
             self._keeping.slots.add(new, self.settings.max_size)
         except PoolClosed:
-            self._keeping.opener.close(new)
+            new.close()
             raise
         self._breaker = CLOSED
         self._probed = now()
@@ -220,14 +224,10 @@ class Keeper:
         when it is opened anew.
         """
         member = self.member
-        if member is None or not member.is_well or not moves_on(self.settings):
+        if member is None or not member.is_well or not self.kind.moves_on:
             return
         try:
-            if is_duckling(self.settings):
-                member.definitions = self._read(member.instance.read_definitions)
-            else:
-                assert isinstance(member.instance, Instance)
-                member.catalogue = self._read(member.instance.read_catalogue)
+            member.holdings = self._read(member.instance.look)
         except (DuckError, psycopg.Error, TimeoutError) as error:
             self._give_up(member, error)
 
@@ -290,14 +290,14 @@ class Keeper:
             self._give_up(member, error)
         else:
             self._answered(member)
-            self._look_for_new_token(member)
+            self._look_whether_outdated(member)
         self._probed = now()
 
-    def _look_for_new_token(self, member: Member) -> None:
-        if not callable(self.settings.token):
+    def _look_whether_outdated(self, member: Member) -> None:
+        ask = member.is_outdated
+        if ask is None:
             return
-        ask = self.settings.current_token
-        if runtime.bounded(ask, _PROBE_WITHIN, _nothing, self._background) != member.token:
+        if runtime.bounded(ask, _PROBE_WITHIN, _nothing, self._background):
             self._expires = now()
 
     def _sleep(self) -> None:

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from ...errors import NotSupportedError, PoolClosed, PoolTimeout, ReplicaError
 from ...pooling import Slot
 from ...process.clock import now
-from ...replicas.members import Member, Opener, same_copy
+from ...replicas.kinds import kind_of
+from ...replicas.members import Kind, Member, Opening
+from ...replicas.plans import Terms
 from ...routing.freshness import Freshness
 from ...runtime import threads as runtime
-from ...servers.profile import Dialect
-from ...settings.config import Replica
 from ...settings.redact import Redactor
+from ...settings.replica import AnyReplica
 from .keeper import Keeper, Keeping
 from .slots import Slots
 
@@ -28,7 +30,7 @@ class ReplicaSet:
 
     def __init__(
         self,
-        settings: Sequence[Replica],
+        settings: Sequence[AnyReplica],
         redact: Redactor,
         changed: Callable[[], None],
         *,
@@ -42,7 +44,7 @@ class ReplicaSet:
         self._changed = changed
         self._has_endpoint = has_endpoint
         self._slots: Slots[Member] = Slots(
-            self._ended,
+            Member.close,
             timeout=timeout,
             max_waiting=max_waiting,
             what="replica cursor",
@@ -50,25 +52,26 @@ class ReplicaSet:
             gives_up=has_endpoint,
         )
         self._executor: runtime.Executor | None = None
-        self._opener: Opener | None = None
+        self._opening: Opening | None = None
         self._keeping: Keeping | None = None
         self._keepers: list[Keeper] = []
         self._one_tried = runtime.Gate()
         self._all_tried = runtime.Gate()
 
-    def open(self, *, time_zone: str, dialect: Dialect, published: Freshness) -> None:
+    def open(self, terms: Terms, published: Freshness, settled: Callable[[], float]) -> None:
         """Begin to open every replica; return when one is open, or none could be.
 
-        *published* is what a snapshot shows that exists now.
+        *published* is what a snapshot shows that exists now, *settled* tells the position up to
+        which all writes have been acknowledged.
         """
         if not self._settings:
             return
-        self._opener = Opener(self._redact, time_zone, dialect, published)
+        self._opening = Opening(self._redact, terms, published, settled)
         slots = sum(replica.max_size for replica in self._settings)
         # Twice as many threads: statements may go on on what has been replaced meanwhile.
         self._executor = runtime.Executor(2 * slots + 1, "pgmd-replica")
         keeping = self._keeping = Keeping(
-            self._opener, self._slots, self._redact, self._stir, turn=runtime.Lock()
+            self._opening, self._slots, self._redact, self._stir, turn=runtime.Lock()
         )
         self._keepers = [Keeper(replica, keeping) for replica in self._settings]
         self._stir()
@@ -93,10 +96,6 @@ class ReplicaSet:
             self._one_tried.open()
         self._slots.reconsider()
         self._changed()
-
-    def _ended(self, member: Member) -> None:
-        assert self._opener is not None
-        self._opener.close(member)
 
     # ------------------------------------------------------------------------------- borrowing
 
@@ -156,25 +155,25 @@ class ReplicaSet:
     def check_publishable(self) -> None:
         """Raise NotSupportedError if some replica cannot be moved on by pgmd."""
         for replica in self._settings:
-            if replica.file is not None:
-                raise NotSupportedError(
-                    f"replica {replica.name!r} reads a file that pgmd does not write; "
-                    "write the file anew, then engine.recycle()"
-                )
+            why = kind_of(replica).cannot_publish
+            if why:
+                raise NotSupportedError(f"replica {replica.name!r} {why}")
 
-    def publish(self, published: Freshness) -> None:
-        """Move every replica on to what the writer has published by now.
+    def publish(self, published: Freshness, replicas: Sequence[AnyReplica]) -> None:
+        """Move these replicas on to what the writer has published by now.
 
         Raises ReplicaError; the replicas then keep what they showed.
         """
-        opener = self._opener
-        if opener is None:
+        opening = self._opening
+        if opening is None:
             return
-        opener.publish(published)
-        for group in same_copy(list(self._settings)):
-            self.blocking(lambda g=group: opener.renew(g[0], published.position), _nothing)  # type: ignore[misc]
+        for kind, some in _by_kind(replicas):
+            opening.publish(map(kind.publishes_as, some), published)
+            if kind.prepare is not None:
+                self.blocking(partial(kind.prepare, some, opening), _nothing)
         for keeper in self._keepers:
-            keeper.move_on(published)
+            if keeper.settings in replicas:
+                keeper.move_on(published)
 
     def recycle(self) -> None:
         """Replace every replica by a new one, one after the other. Raises ReplicaError."""
@@ -203,8 +202,8 @@ class ReplicaSet:
         if self._executor is not None:
             self._executor.close()
         end()
-        if self._opener is not None:
-            self._opener.clean_up()
+        if self._opening is not None:
+            self._opening.copies.clean_up()
 
     def stats(self) -> dict[str, int]:
         """Counters under psycopg_pool's names, where it has one."""
@@ -229,6 +228,13 @@ class ReplicaSet:
 
     def __repr__(self) -> str:
         return f"<ReplicaSet {[m.name for m in self.members]} {self._slots!r}>"
+
+
+def _by_kind(
+    replicas: Sequence[AnyReplica],
+) -> Iterator[tuple[Kind[Any], list[AnyReplica]]]:
+    for kind in dict.fromkeys(map(kind_of, replicas)):
+        yield kind, [replica for replica in replicas if kind_of(replica) is kind]
 
 
 def _nothing() -> None:

@@ -18,7 +18,8 @@ from ...errors import ParityError
 from ...parity import Inexact, from_duckdb, is_write_refusal
 from ...pooling import Slot
 from ...process.clock import now
-from ...replicas.duck import Cursor, DuckError, Instance, Interrupted, NotOneStatement, Run
+from ...replicas.cursor import Cursor, DuckError, Interrupted, NotOneStatement, Run
+from ...replicas.instance import Instance
 from ...replicas.members import Member
 from ...request import Request
 from ...routing.decision import Reason

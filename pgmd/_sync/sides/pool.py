@@ -25,7 +25,7 @@ from ...process.clock import now
 from ...process.forking import disconnect, hold
 from ...runtime import threads as runtime
 from ...servers.profile import PROBE, Dialect, Profile, recognise
-from ...settings.config import Endpoint
+from ...settings.endpoint import Endpoint
 from ...settings.redact import Redactor
 from ..replicas.slots import Slots
 
@@ -121,7 +121,7 @@ class EndpointPool:
     def _serve(self, file: str | Path) -> None:
         """Start the endpoint of a file; it ends with the pool."""
         settings = self._settings
-        self._local = make_local(file, settings.password, settings.file_options)
+        self._local = make_local(file, settings.secret, settings.file_options)
         self._local.__enter__()
         self._settings = settings.served_at(self._local.dsn)
 

@@ -5,26 +5,29 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pgmd.replicas.plans import (
-    attach_postgres,
-    copy_statements,
-    identifier,
-    literal,
-    motherduck_path,
-    open_plan,
-    publish_statement,
-    published_as,
-    refresh_statement,
-    search_path,
-)
+from pgmd import Replica
+from pgmd.replicas.kinds import file, kind_of, motherduck, postgres
+from pgmd.replicas.plans import Plan, Terms, search_path
+from pgmd.replicas.postgres import copy_statements
+from pgmd.replicas.publishing import publish_statement, refresh_statement
 from pgmd.servers.profile import Dialect
-from pgmd.settings.config import Replica
+from pgmd.sql.quoting import identifier, literal
 
 RS = Replica(motherduck="analytics", token="tok-rs-7c1", session_name="alice", inactivity_ttl="0s")
 
 
+def plan_of(replica: Replica) -> Plan:
+    if replica.motherduck is not None:
+        return motherduck.plan(replica, Terms(), replica.current_token(), number=1)
+    return (file.plan if replica.file is not None else postgres.live_plan)(replica, Terms())
+
+
+def published(replica: Replica) -> str | None:
+    return kind_of(replica).publishes_as(replica)
+
+
 def test_motherduck_path_has_every_setting_and_no_token() -> None:
-    assert motherduck_path(RS, 7) == (
+    assert motherduck.path(RS, 7) == (
         "md:analytics?user=7&session_name=alice&attach_mode=single&saas_mode=true"
         "&access_mode=read_only&dbinstance_inactivity_ttl=0s"
     )
@@ -32,24 +35,24 @@ def test_motherduck_path_has_every_setting_and_no_token() -> None:
 
 def test_values_in_the_path_cannot_add_parameters() -> None:
     replica = Replica(motherduck="a?b", token="t", session_name="x&saas_mode=false%25=y")
-    path = motherduck_path(replica, 1)
+    path = motherduck.path(replica, 1)
     assert path.startswith("md:a%3Fb?user=1&session_name=x%26saas_mode%3Dfalse%2525%3Dy&")
     assert path.count("saas_mode=") == 1
 
 
 def test_the_token_goes_through_config_only() -> None:
     token = RS.current_token()
-    plan = open_plan(RS, time_zone="UTC", dialect=Dialect.DUCKDB, token=token, number=1)
+    plan = motherduck.plan(RS, Terms(), token, number=1)
     assert plan.config["motherduck_token"] == "tok-rs-7c1"
     assert "tok-rs-7c1" not in plan.database
     assert "tok-rs-7c1" not in repr(plan)
-    assert not any("tok-rs-7c1" in s for s in (*plan.setup, *plan.lock_down, *plan.cursor_setup))
+    assert not any("tok-rs-7c1" in s for s in (*plan.setup, *plan.lock_down))
     assert plan.refresh == 'REFRESH DATABASE "analytics"'
     assert publish_statement("analytics") == 'CREATE SNAPSHOT OF "analytics"'
 
 
 def test_a_motherduck_replica_proves_that_it_is_one() -> None:
-    check = open_plan(RS, time_zone="UTC", dialect=Dialect.DUCKDB).check
+    check = plan_of(RS).check
     connection = duckdb.connect()
     for duckling, expected in [("abc.rs.3", True), ("abc.rw", False), ("rs.x", False)]:
         connection.execute(
@@ -60,21 +63,21 @@ def test_a_motherduck_replica_proves_that_it_is_one() -> None:
 
 def test_every_replica_keeps_names_from_resolving_to_python_variables() -> None:
     for replica in (RS, Replica(file="x.duckdb"), Replica(postgres="host=h")):
-        plan = open_plan(replica, time_zone="UTC", dialect=Dialect.DUCKDB)
+        plan = plan_of(replica)
         assert plan.config["python_enable_replacements"] == "false"
         assert "SET lock_configuration = true" in plan.lock_down
 
 
 def test_local_replicas_are_cut_off_from_files_and_extensions() -> None:
     for replica in (Replica(file="x.duckdb"), Replica(postgres="host=h")):
-        plan = open_plan(replica, time_zone="UTC", dialect=Dialect.DUCKDB)
+        plan = plan_of(replica)
         assert "SET enable_external_access = false" in plan.lock_down
         assert plan.config["autoload_known_extensions"] == "false"
 
 
 def test_the_postgres_password_is_in_the_secret_only() -> None:
     replica = Replica(postgres="postgresql://u:xy'zzy@h:5433/db?sslmode=require")
-    secret, attach = attach_postgres(replica)
+    secret, attach = postgres.attached(replica)
     assert "PASSWORD 'xy''zzy'" in secret
     assert "zzy" not in attach
     assert "sslmode=''require''" in attach
@@ -83,11 +86,11 @@ def test_the_postgres_password_is_in_the_secret_only() -> None:
 
 def test_nulls_are_ordered_as_the_endpoint_orders_them() -> None:
     replica = Replica(file="x.duckdb")
-    postgres = open_plan(replica, time_zone="Europe/Berlin", dialect=Dialect.POSTGRES)
-    assert any("nulls_last_on_asc_first_on_desc" in s for s in postgres.setup)
-    assert "SET GLOBAL TimeZone = 'Europe/Berlin'" in postgres.setup
-    duck = open_plan(replica, time_zone="UTC", dialect=Dialect.DUCKDB)
-    assert not any("null_order" in s for s in duck.setup)
+    terms = Terms("Europe/Berlin", Dialect.POSTGRES)
+    setup = file.plan(replica, terms).setup
+    assert any("nulls_last_on_asc_first_on_desc" in s for s in setup)
+    assert "SET GLOBAL TimeZone = 'Europe/Berlin'" in setup
+    assert not any("null_order" in s for s in file.plan(replica, Terms()).setup)
 
 
 @pytest.mark.parametrize("name", ['we"ird', "Mixed Case", "select", "a.b", "it's"])
@@ -110,15 +113,15 @@ def test_a_copy_keeps_json_as_json() -> None:
 
 def test_no_two_instances_of_a_process_share_a_motherduck_path() -> None:
     """DuckDB would hand out the cached one, with the old token, or refuse another configuration."""
-    paths = {motherduck_path(RS, number) for number in range(1, 4)}
+    paths = {motherduck.path(RS, number) for number in range(1, 4)}
     assert len(paths) == 3
     plain = Replica(motherduck="analytics", token="t")
-    assert motherduck_path(plain, 1).endswith("&dbinstance_inactivity_ttl=0s")
+    assert motherduck.path(plain, 1).endswith("&dbinstance_inactivity_ttl=0s")
 
 
 def test_a_probe_reaches_what_is_behind_the_instance() -> None:
     plans = {
-        name: open_plan(replica, time_zone="UTC", dialect=Dialect.DUCKDB).probe
+        name: plan_of(replica).probe
         for name, replica in {
             "motherduck": RS,
             "postgres": Replica(postgres="host=h"),
@@ -131,9 +134,9 @@ def test_a_probe_reaches_what_is_behind_the_instance() -> None:
 
 
 def test_databases_that_publish_by_snapshots() -> None:
-    assert published_as(Replica(local="dir/app.duckdb")) == "app"
-    assert published_as(RS) == "analytics"
-    assert published_as(Replica(wire="host=h dbname=shop")) == "shop"
-    assert published_as(Replica(postgres="host=h")) is None
+    assert published(Replica(local="dir/app.duckdb")) == "app"
+    assert published(RS) == "analytics"
+    assert published(Replica(wire="host=h dbname=shop")) == "shop"
+    assert published(Replica(postgres="host=h")) is None
     assert refresh_statement("shop") == 'REFRESH DATABASE "shop"'
     assert refresh_statement("") == "REFRESH DATABASES"

@@ -15,9 +15,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from psycopg.conninfo import make_conninfo
 
-from ..errors import ConfigurationError
-from .config import Database, Endpoint, Replica, Settings, named
-from .conninfo import is_motherduck, motherduck_conninfo, require
+from .errors import ConfigurationError
+from .replicas.kinds import Replica
+from .settings.checks import require
+from .settings.conninfo import is_motherduck, motherduck_conninfo
+from .settings.endpoint import Endpoint
+from .settings.engine import Database, Settings, named
+from .settings.replica import AnyReplica
 
 
 def _number(value: Any) -> int:
@@ -281,13 +285,14 @@ def _motherduck(database: str, given: dict[str, Any]) -> Database:
     session = given.get("session_name") or "pgmd"
     options = _replica_settings(given)
     mode = options.pop("mode", "duckdb")
-    require(mode in ("duckdb", "wire"), f"replica_mode={mode!r}: 'duckdb' or 'wire'")
-    source: dict[str, Any] = {"motherduck": database}
-    if mode == "wire":
-        region, host = given.get("region", ""), given.get("host")
-        source = {"wire": motherduck_conninfo(database, region=region, host=host)}
+    region, host = given.get("region", ""), given.get("host")
+    sources: dict[str, dict[str, Any]] = {
+        "duckdb": {"motherduck": database},
+        "wire": {"wire": motherduck_conninfo(database, region=region, host=host)},
+    }
+    require(mode in sources, f"replica_mode={mode!r}: 'duckdb' or 'wire'")
     replicas = tuple(
-        Replica(**source, token=token, session_name=f"{session}-{n}", **options)
+        Replica(**sources[mode], token=token, session_name=f"{session}-{n}", **options)
         for n in range(1, _count(count) + 1)
     )
     return Database(endpoint, replicas)
@@ -327,7 +332,7 @@ _SCHEMES: dict[str, tuple[_Split, _Build]] = {
 
 def _settings(
     endpoint: Endpoint | None,
-    replicas: tuple[Replica, ...],
+    replicas: tuple[AnyReplica, ...],
     given: dict[str, Any],
     databases: Mapping[str, Database] | None = None,
 ) -> Settings:
