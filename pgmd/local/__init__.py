@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .endpoint import LocalEndpoint
     from .quirks import Quirks
-    from .server import LocalEndpoint
 
 __all__ = ["LocalEndpoint", "Quirks"]
 
 
 def __getattr__(name: str) -> Any:
-    # Replicas read the snapshots of a server in another process: without its dependencies.
+    # Engines import `.opening` whether or not the server's dependencies are installed.
     if name == "LocalEndpoint":
-        from .server import LocalEndpoint
+        from .endpoint import LocalEndpoint
 
         return LocalEndpoint
     if name == "Quirks":

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from . import LocalEndpoint
+    from .endpoint import LocalEndpoint
 
 
 def make_local(file: str | Path, password: str | None, options: Mapping[str, Any]) -> LocalEndpoint:
     """An endpoint for *file*, not yet started. Raises `ConfigurationError`."""
     try:
         # What it needs is not installed with pgmd itself.
-        from . import LocalEndpoint
+        from .endpoint import LocalEndpoint
     except ImportError as error:
         raise ConfigurationError(
             f"a local endpoint needs {error.name}: pip install 'pgmd[local]'"

@@ -40,7 +40,7 @@ def is_asked(endpoint: LocalEndpoint, connection: psycopg.Connection[Any]) -> bo
     """Whether the server is at work for this client."""
     server = endpoint._running
     found = server._clients[connection.info.backend_pid].talk.backend
-    return found is not None and found.exchange is not None
+    return found is not None and found.cursor.exchange is not None
 
 
 def is_gate_closed(endpoint: LocalEndpoint) -> bool:

@@ -26,8 +26,11 @@ from pygwire import messages as pg
 
 from pgmd.local import LocalEndpoint, Quirks
 from pgmd.local.authentication import Tokens, Verifiers
-from pgmd.local.conversation import Conversation, Welcome
-from pgmd.local.database import Database, Duckling, Limits
+from pgmd.local.database.duckling import Duckling
+from pgmd.local.database.instance import Limits
+from pgmd.local.database.writer import Writer
+from pgmd.local.protocol.conversation import Conversation
+from pgmd.local.protocol.greeting import Welcome
 
 from .test_messages import MUTATIONS
 
@@ -175,8 +178,8 @@ def sequence(chance: random.Random, sessions: list[list[bytes]]) -> list[bytes]:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    found = Database(tmp_path / "fuzz.duckdb", Limits(threads=1))
+def database(tmp_path: Path) -> Iterator[Writer]:
+    found = Writer(tmp_path / "fuzz.duckdb", Limits(threads=1))
     cursor = found.connect()
     cursor.execute("CREATE TABLE t AS SELECT i::INTEGER AS a FROM range(5) AS r(i)")
     cursor.close()
@@ -185,7 +188,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def welcome(
-    database: Database | Duckling,
+    database: Writer | Duckling,
     method: Literal["trust", "password", "scram"] = "trust",
     *,
     has_tls: bool = False,
@@ -209,9 +212,9 @@ def talk(conversation: Conversation, pieces: list[bytes], chance: random.Random)
         for reply in conversation.receive(piece):
             replies.append(reply)
             assert len(replies) < MOST_REPLIES
-            backend = conversation.backend
-            if hasty and backend is not None and backend.exchange and chance.random() < 0.3:
-                assert backend.cancel(backend.exchange)
+            cursor = conversation.backend and conversation.backend.cursor
+            if hasty and cursor is not None and cursor.exchange and chance.random() < 0.3:
+                assert cursor.cancel(cursor.exchange)
         if conversation.is_over:
             break
         if conversation.wants_tls:
@@ -248,20 +251,21 @@ _AFTER = (b"N", b"S", b"R", b"E", b"v")
 def check_transaction(conversation: Conversation) -> None:
     """Whether one is open is what DuckDB thinks, too."""
     backend = conversation.backend
-    if backend is None or conversation._copy is not None:
+    if backend is None or conversation._simple.is_copying:
         return
-    backend._free() if not backend._is_cancelled else backend.drop()
+    cursor = backend.cursor
+    cursor.drop() if cursor.is_cancelled() else cursor.free()
     try:
-        backend._cursor.begin()
+        cursor.duckdb.begin()
     except duckdb.TransactionException:
         is_idle = False
     else:
-        backend._cursor.rollback()
+        cursor.duckdb.rollback()
         is_idle = True
-    assert backend.is_idle is is_idle
+    assert backend.transaction.is_open is not is_idle
 
 
-def check_unharmed(database: Database) -> None:
+def check_unharmed(database: Writer) -> None:
     """The next client finds nothing of those before it, and nobody holds up the writers."""
     assert not database.gate.is_busy
     cursor = database.connect()
@@ -280,7 +284,7 @@ def check_unharmed(database: Database) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_real_traffic_mutated(database: Database, corpus: dict[str, list[list[bytes]]]) -> None:
+def test_real_traffic_mutated(database: Writer, corpus: dict[str, list[list[bytes]]]) -> None:
     duckling = Duckling(database, 0, pickup_every=0.0)
     doors = [
         (welcome(source, method, has_tls=has_tls), corpus[method])
@@ -318,7 +322,7 @@ def test_real_traffic_mutated(database: Database, corpus: dict[str, list[list[by
 # ------------------------------------------------------------------------------------- by themselves
 
 
-def test_a_length_of_a_gigabyte_takes_no_memory(database: Database) -> None:
+def test_a_length_of_a_gigabyte_takes_no_memory(database: Writer) -> None:
     door = welcome(database)
     tracemalloc.start()
     try:
@@ -336,7 +340,7 @@ def test_a_length_of_a_gigabyte_takes_no_memory(database: Database) -> None:
         tracemalloc.stop()
 
 
-def test_who_is_not_let_in_cannot_send_much(database: Database) -> None:
+def test_who_is_not_let_in_cannot_send_much(database: Writer) -> None:
     conversation = Conversation(welcome(database, "password"), process_id=1)
     replies = b"".join(conversation.receive(START))
     assert replies[:1] == b"R"
@@ -349,7 +353,7 @@ def test_who_is_not_let_in_cannot_send_much(database: Database) -> None:
 
 
 @pytest.mark.parametrize("end", ["ROLLBACK", "COMMIT"])
-def test_the_end_of_a_transaction_that_is_cancelled(database: Database, end: str) -> None:
+def test_the_end_of_a_transaction_that_is_cancelled(database: Writer, end: str) -> None:
     conversation = Conversation(welcome(database), process_id=1)
     list(conversation.receive(START))
     query = pg.Query(f"BEGIN; INSERT INTO t VALUES (100); {end}").to_wire()
@@ -358,7 +362,8 @@ def test_the_end_of_a_transaction_that_is_cancelled(database: Database, end: str
         seen += reply
         if b"INSERT" in reply:
             assert conversation.backend is not None
-            conversation.backend.cancel(conversation.backend.exchange)  # type: ignore[arg-type]
+            cursor = conversation.backend.cursor
+            cursor.cancel(cursor.exchange)  # type: ignore[arg-type]
     assert b"Interrupted" in seen
     # It says idle, and it is.
     assert seen.endswith(b"Z\0\0\0\5I")
@@ -369,12 +374,13 @@ def test_the_end_of_a_transaction_that_is_cancelled(database: Database, end: str
     conversation.close()
 
 
-def test_a_copy_that_is_cancelled(database: Database) -> None:
+def test_a_copy_that_is_cancelled(database: Writer) -> None:
     conversation = Conversation(welcome(database), process_id=1)
     list(conversation.receive(START + pg.Query("COPY t FROM STDIN").to_wire()))
     list(conversation.receive(pg.CopyData(b"1\n2\n").to_wire()))
     assert conversation.backend is not None
-    assert conversation.backend.cancel(conversation.backend.exchange)  # type: ignore[arg-type]
+    cursor = conversation.backend.cursor
+    assert cursor.cancel(cursor.exchange)  # type: ignore[arg-type]
     replies = b"".join(conversation.receive(pg.CopyDone().to_wire()))
     assert b"Interrupted" in replies
     assert replies.endswith(b"Z\0\0\0\5I")
@@ -385,7 +391,7 @@ def test_a_copy_that_is_cancelled(database: Database) -> None:
 
 @pytest.mark.parametrize("kind", ["simple", "extended"])
 def test_an_error_in_the_middle_of_a_result_aborts_the_transaction(
-    database: Database, kind: str
+    database: Writer, kind: str
 ) -> None:
     query = "SELECT CAST(CASE WHEN i = 50000 THEN 'x' ELSE '1' END AS int) FROM range(100000) r(i)"
     messages = {

@@ -18,8 +18,10 @@ from pygwire import messages as pg
 
 from pgmd.local import LocalEndpoint, Quirks
 from pgmd.local.authentication import Tokens, Verifiers
-from pgmd.local.conversation import Conversation, Welcome
-from pgmd.local.database import Database, Limits
+from pgmd.local.database.instance import Limits
+from pgmd.local.database.writer import Writer
+from pgmd.local.protocol.conversation import Conversation
+from pgmd.local.protocol.greeting import Welcome
 
 # So many in each run of the suite, and 100,000 by hand when the server has changed.
 SEQUENCES = int(os.environ.get("PGMD_TEST_SEQUENCES", "10000"))
@@ -152,8 +154,8 @@ def check_replies(replies: bytes) -> None:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    found = Database(tmp_path / "fuzz.duckdb", Limits(threads=1))
+def database(tmp_path: Path) -> Iterator[Writer]:
+    found = Writer(tmp_path / "fuzz.duckdb", Limits(threads=1))
     cursor = found.connect()
     cursor.execute("CREATE TABLE t AS SELECT i::INTEGER AS a FROM range(5) AS r(i)")
     cursor.close()
@@ -161,7 +163,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
     found.close()
 
 
-def welcome(database: Database, quirks: Quirks) -> Welcome:
+def welcome(database: Writer, quirks: Quirks) -> Welcome:
     tokens = Tokens()
     return Welcome(
         tokens, Verifiers(tokens), quirks, lambda *_: database, frozenset({database.name})
@@ -182,7 +184,7 @@ def talk(conversation: Conversation, pieces: list[bytes]) -> bytes:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("quirks", [Quirks(), Quirks.none()], ids=["production", "none"])
-def test_many_sequences(database: Database, quirks: Quirks) -> None:
+def test_many_sequences(database: Writer, quirks: Quirks) -> None:
     door = welcome(database, quirks)
     for seed in range(SEQUENCES // 2):
         conversation = Conversation(door, process_id=seed)
@@ -201,7 +203,7 @@ def test_many_sequences(database: Database, quirks: Quirks) -> None:
     check_unharmed(database, door)
 
 
-def check_unharmed(database: Database, door: Welcome) -> None:
+def check_unharmed(database: Writer, door: Welcome) -> None:
     """The next client finds nothing of those before it, and nobody holds up the writers."""
     assert not database.gate.is_busy
     conversation = Conversation(door, process_id=0)

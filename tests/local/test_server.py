@@ -564,7 +564,7 @@ def test_stopping_with_clients_that_do_nothing_about_it(certificate: tuple[Path,
 
             def are_there() -> bool:
                 talks = [c.talk.backend for c in list(endpoint._running._clients.values())]
-                return sum(b is not None and b.exchange is not None for b in talks) == 3
+                return sum(b is not None and b.cursor.exchange is not None for b in talks) == 3
 
             until(are_there)
             # It has sent so much that it can send no more.

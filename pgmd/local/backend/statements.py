@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 
-from ..parity.types import parse
-from ..sql import analyse
-from ..sql.lexer import Kind, Token, Unreadable, tokens
-from .catalog import rewrite
+from ...parity.types import parse
+from ...sql import analyse
+from ...sql.lexer import Kind, Token, Unreadable, tokens
+from ..catalogue.rewriting import rewrite
 
 _CACHED_CHARS = 16_384
 _NOTHING = Token(Kind.OPERATOR, "", "", -1)

@@ -8,7 +8,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from pgmd.local.catalog import DATABASE, SERVER_VERSION, SETUP, rewrite
+from pgmd.local.catalogue.macros import DATABASE, SERVER_VERSION, SETUP
+from pgmd.local.catalogue.rewriting import rewrite
 
 SCHEMA = """
 CREATE TABLE orders (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgmd.local.statements import Action, Command, read
+from pgmd.local.backend.statements import Action, Command, read
 
 
 def one(text: str) -> Command:

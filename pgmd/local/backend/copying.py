@@ -7,15 +7,13 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psycopg import _copy_base
 from psycopg.adapt import Transformer
 
-if TYPE_CHECKING:
-    from .backend import Answer
+from .result import SLICE, QueryResult
 
-_SLICE = 2048
 _ROWS_AN_INSERT = 200
 
 
@@ -24,14 +22,14 @@ class BadCopy(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Options:
+class _Format:
     is_csv: bool = False
     header: bool = False
     delimiter: str = "\t"
     null: str = "\\N"
 
 
-def _read_options(text: str) -> _Options:
+def _read_format(text: str) -> _Format:
     """`WITH (FORMAT csv, HEADER)` and the older `CSV HEADER`. Raises BadCopy."""
     words = re.findall(r"'(?:[^']|'')*'|\w+", re.sub(r"(?i)^\s*with\b", "", text))
     given: dict[str, str] = {}
@@ -52,7 +50,7 @@ def _read_options(text: str) -> _Options:
     if given.get("format") == "binary":
         raise BadCopy("COPY in the binary format is not supported: use csv or text")
     is_csv = given.get("format") == "csv"
-    return _Options(
+    return _Format(
         is_csv,
         header=given.get("header", "off") not in ("off", "false"),
         delimiter=given.get("delimiter") or ("," if is_csv else "\t"),
@@ -63,26 +61,26 @@ def _read_options(text: str) -> _Options:
 class CopyOut:
     """A result on its way to a client's COPY."""
 
-    def __init__(self, options: str, answer: Answer) -> None:
-        self._options = _read_options(options)
-        self._answer = answer
+    def __init__(self, options: str, result: QueryResult) -> None:
+        self._format = _read_format(options)
+        self._result = result
         self._transformer = Transformer()
         self.count = 0
 
     @property
     def columns(self) -> int:
-        return len(self._answer.columns or ())
+        return len(self._result.columns or ())
 
     def lines(self) -> Iterator[bytes]:
         """The data, a row at a time: clients take each message for one."""
-        if self._options.header:
-            yield self._write([column.name for column in self._answer.columns or ()])
-        while rows := self._answer.values(_SLICE):
+        if self._format.header:
+            yield self._write([column.name for column in self._result.columns or ()])
+        while rows := self._result.values(SLICE):
             self.count += len(rows)
             yield from map(self._write, rows)
 
     def _write(self, row: Sequence[Any]) -> bytes:
-        if self._options.is_csv:
+        if self._format.is_csv:
             return self._write_csv(row)
         out = bytearray()
         _copy_base.format_row_text(tuple(row), self._transformer, out)
@@ -90,8 +88,8 @@ class CopyOut:
 
     def _write_csv(self, row: Sequence[Any]) -> bytes:
         out = io.StringIO()
-        writer = csv.writer(out, delimiter=self._options.delimiter, lineterminator="\n")
-        writer.writerow([self._options.null if v is None else _written(v) for v in row])
+        writer = csv.writer(out, delimiter=self._format.delimiter, lineterminator="\n")
+        writer.writerow([self._format.null if v is None else _written(v) for v in row])
         return out.getvalue().encode()
 
 
@@ -103,7 +101,7 @@ class CopyIn:
     """What a client's COPY has sent so far. It is inserted when all of it is there."""
 
     def __init__(self, options: str, target: str, columns: int) -> None:
-        self._options = _read_options(options)
+        self._format = _read_format(options)
         self._target = target
         self._data = io.BytesIO()
         self.columns = columns
@@ -130,14 +128,14 @@ class CopyIn:
 
     def _split(self) -> Iterator[Sequence[object]]:
         text = self._data.getvalue()
-        if self._options.is_csv:
-            rows = csv.reader(io.StringIO(text.decode()), delimiter=self._options.delimiter)
-            if self._options.header:
+        if self._format.is_csv:
+            rows = csv.reader(io.StringIO(text.decode()), delimiter=self._format.delimiter)
+            if self._format.header:
                 next(rows, None)
-            null = self._options.null
+            null = self._format.null
             return ([None if v == null else v for v in row] for row in rows if row)
         lines = (line for line in text.decode().split("\n") if line not in ("", r"\."))
-        return ([_read(field) for field in line.split(self._options.delimiter)] for line in lines)
+        return ([_read(field) for field in line.split(self._format.delimiter)] for line in lines)
 
 
 def _read(field: str) -> str | None:

@@ -1,0 +1,1 @@
+"""Values on the wire: DuckDB's as PostgreSQL's types, and back."""
