@@ -96,7 +96,7 @@ def lent(engine: pgmd.AsyncEngine) -> int:
 
 def ran(engine: pgmd.AsyncEngine) -> int:
     """How many statements have succeeded since `squares_on()`."""
-    return _succeeded[engine]
+    return _succeeded.get(engine, 0)
 
 
 def lasting(stand: Stand) -> tuple[str, list[Any], list[Any]]:
@@ -270,7 +270,7 @@ async def test_each_worker_keeps_its_session_but_not_what_a_statement_set(stand:
 async def test_statements_may_be_for_different_sessions(stand: Stand) -> None:
     async with await squares_on(stand) as engine, engine.session() as one, engine.session() as two:
         writes = [
-            (session, Query("INSERT INTO t VALUES (%s, 0)", [n]))
+            (session._asking, Query("INSERT INTO t VALUES (%s, 0)", [n]))
             for n, session in enumerate([one, two, one, two])
         ]
         assert len([r async for r in fan_out(writes, Options(concurrency=2))]) == 4
@@ -547,7 +547,7 @@ async def test_columnar_results_are_concatenated(stand: Stand) -> None:
 async def test_columnar_results_of_different_columns_are_refused(stand: Stand) -> None:
     async with await squares_on(stand) as engine, engine.session() as s:
         queries = [Query("SELECT 1 AS a"), Query("SELECT 'x' AS a")]
-        pairs = [(s, query) for query in queries]
+        pairs = [(s._asking, query) for query in queries]
         with pytest.raises(pgmd.ParityError, match="columns"):
             await fan_out(pairs, Options()).arrow()
 
@@ -593,14 +593,14 @@ async def consistent(s: pgmd.AsyncSession, other: pgmd.AsyncEngine) -> int:
         )
         async with results:
             counts = [(await taken(results)).fetchone()]
-            used = lent(s._engine)
+            used = lent(s._asking.core)
             async with other.session() as writer:
                 await writer.execute("INSERT INTO t VALUES (1000, 0)")
             await other.publish()
-            await s._engine.publish()
+            await s._asking.core.publish()
             async for result in results:
                 counts.append(result.fetchone())
-                used = max(used, lent(s._engine))
+                used = max(used, lent(s._asking.core))
         assert counts == [expected] * 20
         assert (await s.execute("SELECT count(*) FROM t")).fetchone() == expected
     assert (await s.execute("SELECT count(*) FROM t")).fetchone() != expected

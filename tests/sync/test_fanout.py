@@ -97,7 +97,7 @@ def lent(engine: pgmd.Engine) -> int:
 
 def ran(engine: pgmd.Engine) -> int:
     """How many statements have succeeded since `squares_on()`."""
-    return _succeeded[engine]
+    return _succeeded.get(engine, 0)
 
 
 def lasting(stand: Stand) -> tuple[str, list[Any], list[Any]]:
@@ -269,7 +269,7 @@ def test_each_worker_keeps_its_session_but_not_what_a_statement_set(stand: Stand
 def test_statements_may_be_for_different_sessions(stand: Stand) -> None:
     with squares_on(stand) as engine, engine.session() as one, engine.session() as two:
         writes = [
-            (session, Query("INSERT INTO t VALUES (%s, 0)", [n]))
+            (session._asking, Query("INSERT INTO t VALUES (%s, 0)", [n]))
             for n, session in enumerate([one, two, one, two])
         ]
         assert len([r for r in fan_out(writes, Options(concurrency=2))]) == 4
@@ -546,7 +546,7 @@ def test_columnar_results_are_concatenated(stand: Stand) -> None:
 def test_columnar_results_of_different_columns_are_refused(stand: Stand) -> None:
     with squares_on(stand) as engine, engine.session() as s:
         queries = [Query("SELECT 1 AS a"), Query("SELECT 'x' AS a")]
-        pairs = [(s, query) for query in queries]
+        pairs = [(s._asking, query) for query in queries]
         with pytest.raises(pgmd.ParityError, match="columns"):
             fan_out(pairs, Options()).arrow()
 
@@ -592,14 +592,14 @@ def consistent(s: pgmd.Session, other: pgmd.Engine) -> int:
         )
         with results:
             counts = [(taken(results)).fetchone()]
-            used = lent(s._engine)
+            used = lent(s._asking.core)
             with other.session() as writer:
                 writer.execute("INSERT INTO t VALUES (1000, 0)")
             other.publish()
-            s._engine.publish()
+            s._asking.core.publish()
             for result in results:
                 counts.append(result.fetchone())
-                used = max(used, lent(s._engine))
+                used = max(used, lent(s._asking.core))
         assert counts == [expected] * 20
         assert (s.execute("SELECT count(*) FROM t")).fetchone() == expected
     assert (s.execute("SELECT count(*) FROM t")).fetchone() != expected
