@@ -1,11 +1,9 @@
-"""A fan-out under way: each worker has a session of its own."""
+"""A fan-out under way, as its consumer sees it."""
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Hashable, Iterator
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -19,23 +17,22 @@ from ...process.clock import now
 from ...request import Query
 from ...runtime import aio as runtime
 from .forkable import AsyncForkable
-from .items import Bundle, Item, Pair, all_too_long, too_long
-from .lanes import Crew, Lane
+from .items import Bundle, Item, Pair, all_too_long
+from .lanes import Crew
+from .workers import Workers
 
-_log = logging.getLogger("pgmd.fanout")
 # A source that takes so many seconds is not read on while there is a result to take.
 _SLOW_SOURCE = 0.01
 
 
 class Work:
-    """A fan-out under way. The consumer reads the source and hands statements to the workers."""
+    """Reads the source, hands statements to the workers, and takes results in their order."""
 
     def __init__(
         self, pairs: Iterator[Pair], options: Options, crew: Crew, bundling: Bundling | None
     ) -> None:
         self._source: Iterator[Pair] | None = pairs
         self._options = options
-        self._crew = crew
         self._bar = bar_for(options.total) if options.progress else None
         self._numbers = count()
         self._open: dict[int, Item] = {}
@@ -46,20 +43,8 @@ class Work:
         self._failure: BaseException | None = None
         self._bundling = bundling
         self._bundle: Bundle | None = None
-        self._todo: runtime.Channel[Bundle | None] = runtime.Channel()
-        self._done: runtime.Channel[Bundle | BaseException] = runtime.Channel()
-        self._lanes: list[Lane] = []
-        self._is_full = False
-        self._halted = False
         self._waited = 0.0
-        self._jobs = runtime.Jobs(options.concurrency)
-        seconds = options.query_timeout
-        self._watchdog = runtime.Watchdog(seconds) if seconds is not None else None
-        self._alarm = None
-        if options.timeout is not None:
-            self._alarm = runtime.Alarm(options.timeout, self._time_is_up)
-
-    # ------------------------------------------------------------------------- for the consumer
+        self._workers = Workers(options, crew)
 
     async def next(self) -> tuple[int, Result[Any]] | None:
         """Wait for the next result; None after the last. Raises what ends the fan-out."""
@@ -77,7 +62,7 @@ class Work:
             # In a forked child nobody would ever answer.
             next(iter(self._open.values())).session.check_alive()
             began = now()
-            news = await self._done.get()
+            news = await self._workers.news()
             self._waited += now() - began
             self._note(news)
         if collected := self._collected():
@@ -86,18 +71,18 @@ class Work:
 
     def _feed(self) -> None:
         """Hand statements out, as far as there is room; a slow source stops at a result."""
-        if self._source is None or self._halted:
+        if self._source is None or self._workers.halted:
             return
         is_at_end = self._read(self._source)
         self._hand_out()
         if is_at_end:
             self._source = None
-            self._dismiss()
+            self._workers.dismiss()
 
     def _read(self, source: Iterator[Pair]) -> bool:
         """Whether the source is at its end."""
         waited = 0.0
-        while self._has_room() and not self._halted:
+        while self._has_room() and not self._workers.halted:
             began = now()
             pair = next(source, None)
             waited += now() - began
@@ -115,8 +100,8 @@ class Work:
         return self._bundle is not None or len(self._open) + size <= window
 
     def _has_result(self) -> bool:
-        while not self._done.empty():
-            self._note(self._done.get_nowait())
+        while (news := self._workers.next_news()) is not None:
+            self._note(news)
         return bool(self._line) and self._line[0].ended
 
     def _admit(self, session: AsyncForkable, query: Query) -> None:
@@ -139,19 +124,8 @@ class Work:
 
     def _hand_out(self) -> None:
         bundle, self._bundle = self._bundle, None
-        if bundle is None:
-            return
-        if len(self._lanes) < self._options.concurrency and not self._is_full:
-            self._hire()
-        self._todo.put(bundle)
-
-    def _hire(self) -> None:
-        lane = self._crew.lane()
-        if lane is None:
-            self._is_full = True
-        else:
-            self._lanes.append(lane)
-            self._jobs.start(partial(self._work, lane), partial(self._stop, lane))
+        if bundle is not None:
+            self._workers.give(bundle)
 
     def _is_twin(self, statement: Item) -> bool:
         same = identity(statement.query)
@@ -200,7 +174,11 @@ class Work:
     def _fail(self, error: BaseException) -> None:
         if self._failure is None:
             self._failure = error
-            self._halt()
+            self._workers.halt()
+
+    def _overdue(self) -> StatementTimeout:
+        stopped = [s for s in self._open.values() if s.fork is not None and not s.ended]
+        return all_too_long(stopped, self._options)
 
     def _take(self, statement: Item) -> tuple[int, Result[Any]] | None:
         """What the consumer gets of a statement that has ended; None if that is no result."""
@@ -226,118 +204,12 @@ class Work:
         errors = [error for _, error in failures]
         return FanOutError("some statements of the fan-out failed", errors, failures)
 
-    # ------------------------------------------------------------------------------- the workers
-
-    async def _work(self, lane: Lane) -> None:
-        try:
-            while (bundle := await self._todo.get()) is not None and not self._halted:
-                began = now()
-                if await self._execute_all(lane, bundle.statements):
-                    bundle.seconds = now() - began
-                self._done.put(bundle)
-        except BaseException as error:
-            # The consumer must not wait for it for ever.
-            self._done.put(error)
-            raise
-
-    async def _execute_all(self, lane: Lane, statements: list[Item]) -> bool:
-        """Whether that was one query."""
-        if len(statements) > 1 and await self._execute_together(lane, statements):
-            return True
-        for statement in statements:
-            if self._halted:
-                break
-            await self._execute(lane, statement)
-        return len(statements) == 1
-
-    async def _execute_together(self, lane: Lane, statements: list[Item]) -> bool:
-        try:
-            fork = await lane.at(statements[0].session)
-            for statement in statements:
-                statement.fork = fork
-            results = await fork.run_together([statement.query for statement in statements])
-        except Exception as error:  # noqa: BLE001 - whoever is to blame will fail by itself
-            _log.debug("%d statements run one by one: %s", len(statements), type(error).__name__)
-            lane.spoiled = True
-            return False
-        if results is None:
-            return False
-        for statement, result in zip(statements, results, strict=True):
-            statement.result = result
-        return True
-
-    async def _execute(self, lane: Lane, statement: Item) -> None:
-        query = statement.query
-        try:
-            fork = statement.fork = await lane.at(statement.session)
-            if self._watchdog is None:
-                statement.result = await fork.run(query.sql, query.params, query.row_factory)
-            else:
-                work = partial(fork.run, query.sql, query.params, query.row_factory)
-                statement.result = await self._watchdog.run(work, lane.cancel)
-        except runtime.Overdue as error:
-            lane.spoiled = True
-            statement.error = too_long(statement, self._options)
-            statement.error.__cause__ = error.__cause__
-        except Exception as error:  # noqa: BLE001 - the consumer raises it
-            lane.spoiled = True
-            statement.error = error
-        except BaseException:
-            lane.spoiled = True
-            raise
-
-    # ------------------------------------------------------------------------------------ ending
-
-    def _time_is_up(self) -> None:
-        self._done.put(runtime.Overdue())
-        self._halt()
-
-    def _overdue(self) -> StatementTimeout:
-        stopped = [s for s in self._open.values() if s.fork is not None and not s.ended]
-        return all_too_long(stopped, self._options)
-
-    def _dismiss(self) -> None:
-        """No more work: who waits for some may go."""
-        for _ in self._lanes:
-            self._todo.put(None)
-
-    def _stop(self, lane: Lane) -> None:
-        """End a worker; for threads only, also when the program ends."""
-        self._halted = True
-        self._todo.put(None)
-        lane.cancel()
-
-    def _halt(self) -> None:
-        """Stop what runs, without waiting for its end."""
-        self._halted = True
-        self._dismiss()
-        self._jobs.cancel()
-
     async def close(self) -> None:
         """Stop what still runs and wait for its end; the sessions have then seen what it has."""
-        for clock in (self._alarm, self._watchdog):
-            if clock is not None:
-                clock.close()
-        self._halted = True
-        self._dismiss()
         try:
-            await self._jobs.close()
+            await self._workers.close()
         finally:
             for statement in self._open.values():
                 statement.join()
             if self._bar is not None:
                 self._bar.close()
-            await _leave(self._lanes)
-
-
-async def _leave(lanes: list[Lane]) -> None:
-    """End the sessions of all workers, whatever becomes of one."""
-    kept: BaseException | None = None
-    for lane in lanes:
-        try:
-            await lane.leave()
-        except BaseException as error:  # noqa: BLE001 - the last is raised below
-            _log.debug("a worker's session ended with %s", type(error).__name__)
-            kept = error
-    if kept is not None:
-        raise kept
