@@ -123,7 +123,5 @@ class Kind(Generic[R]):
     opens_published: bool = False
     # Done once for all its replicas before they are opened anew.
     prepare: Callable[[Sequence[R], Opening], None] | None = None
-    # Asked of a replica before it is opened anew.
-    is_behind: Callable[[Member], bool] = lambda _: True
     # Why pgmd cannot move it on.
     cannot_publish: str = ""
