@@ -104,7 +104,6 @@ class Kind(Generic[R]):
     is_meant: Callable[[R], bool] = lambda _: True
     # Raises `ConfigurationError`.
     check: Callable[[R], None] = _as_it_is
-    secret: Callable[[R], str | None] = _as_it_is
 
     side: Side = "instance"
     # Shows newer tables and views without being told to.

@@ -10,11 +10,11 @@ import pandas
 import polars
 import pyarrow
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 import pgmd
 from pgmd.replicas.kinds.postgres import copy_plan
 from pgmd.replicas.plans import Terms
+from pgmd.settings.conninfo import parse_conninfo
 
 from .forms import HARMLESS, REFUSED, WRITE_THROUGH_POSTGRES
 from .places import WORD, Place, fill, filled_in
@@ -179,7 +179,7 @@ def test_the_only_paths_shown_are_those_of_the_source_and_of_the_home_folder(pla
     if place.kind == "live":
         # DuckDB takes what the extension connects with for a path.
         own.add(f"{place.folder}/connect_timeout=")
-        own.add(str(conninfo_to_dict(place.engine.settings.replicas[0].postgres or "")["host"]))
+        own.add(str(parse_conninfo(place.engine.settings.replicas[0].postgres)["host"]))
     assert paths <= own
 
 

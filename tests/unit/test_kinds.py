@@ -179,7 +179,7 @@ def test_a_lakes_password_is_in_the_secret_only(catalogue: str, password: str | 
     assert "HOST 'h'" in secret
     assert "xyzzy" not in attach
     assert 'AS "lake" (READ_ONLY, META_SECRET pgmd)' in attach
-    assert replica.secret == "xyzzy"
+    assert replica.secrets == ["xyzzy"]
     assert "xyzzy" not in repr(replica)
 
 

@@ -67,10 +67,6 @@ class Replica(
             )
         kind.check(self)
 
-    @property
-    def secret(self) -> str | None:
-        return kind_of(self).secret(self)
-
     def __repr__(self) -> str:
         given = {
             f.name: getattr(self, f.name)

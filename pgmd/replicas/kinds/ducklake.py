@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...settings.checks import require
-from ...settings.conninfo import parse_conninfo
+from ...settings.conninfo import parse_conninfo, sealed_conninfo
 from ...settings.replica import AnyReplica
+from ...settings.secret import Secret, revealed, sealed
 from ...sql.quoting import identifier, literal
 from ..holdings import definitions_of, nothing
 from ..instance import Instance, ask_once
@@ -34,9 +35,16 @@ class DuckLake(AnyReplica):
     `password` may be the password. `data_path` is where the data are now, if that is not where the
     catalogue says."""
 
-    ducklake: str | Path | None = field(default=None, repr=False)
+    ducklake: str | Path | Secret | None = None
     data_path: str | Path | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | Secret | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "password", sealed(self.password))
+        kind, where = catalogue(self)
+        if kind == "postgres":
+            object.__setattr__(self, "ducklake", sealed_conninfo(where, "postgres:"))
 
 
 class Shown(NamedTuple):
@@ -48,7 +56,9 @@ class Shown(NamedTuple):
 
 def catalogue(replica: DuckLake) -> tuple[str, str]:
     """What the catalogue is in, and where that is."""
-    text = str(replica.ducklake or "").removeprefix("ducklake:")
+    given = replica.ducklake
+    text = revealed(given) if isinstance(given, Secret) else str(given or "")
+    text = text.removeprefix("ducklake:")
     if text.startswith(("postgres://", "postgresql://")):
         return "postgres", text
     prefix = _PREFIX.match(text)
@@ -68,12 +78,6 @@ def _check(replica: DuckLake) -> None:
     )
 
 
-def _secret(replica: DuckLake) -> str | None:
-    kind, where = catalogue(replica)
-    given = parse_conninfo(where).get("password") if kind == "postgres" else None
-    return replica.password or given
-
-
 def alias(replica: DuckLake) -> str:
     """What the lake is called in its instance."""
     kind, where = catalogue(replica)
@@ -88,9 +92,9 @@ def attached(replica: DuckLake, snapshot: int | None = None) -> tuple[str, ...]:
     options = ["READ_ONLY"]
     before: tuple[str, ...] = ()
     if kind == "postgres":
-        given = parse_conninfo(where)
-        given.pop("password", None)
-        secret, where = secret_and_path(given, replica.secret)
+        keywords = parse_conninfo(where)
+        given = keywords.pop("password", None)
+        secret, where = secret_and_path(keywords, revealed(replica.password) or given)
         before = (secret,)
         options.append("META_SECRET pgmd")
     if replica.data_path is not None:
@@ -155,7 +159,6 @@ KIND: Kind[DuckLake] = Kind(
     source="ducklake",
     takes=frozenset({"data_path", "password", "refresh"}),
     check=_check,
-    secret=_secret,
     open=_open,
     never_changes=True,
     reopens=True,
