@@ -22,6 +22,7 @@ from .settings.conninfo import is_motherduck, motherduck_conninfo
 from .settings.endpoint import Endpoint
 from .settings.engine import Database, Settings, named
 from .settings.replica import AnyReplica
+from .settings.secret import Secret
 
 
 def _number(value: Any) -> int:
@@ -42,6 +43,10 @@ def _text(value: Any) -> str:
     return value
 
 
+def _secret(value: Any) -> Secret:
+    return value if isinstance(value, Secret) else Secret(_text(value))
+
+
 def _names(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -59,9 +64,9 @@ _SETTINGS: dict[str, Any] = {
     "memory_limit": _text,
     "region": _text,
     "host": _text,
-    "token": _text,
-    "read_scaling_token": _text,
-    "password": _text,
+    "token": _secret,
+    "read_scaling_token": _secret,
+    "password": _secret,
     "session_name": _text,
     "inactivity_ttl": _text,
     "consistency": _text,

@@ -78,12 +78,11 @@ class Instance:
         finally:
             cursor.close()
 
-    def ask(self, query: str) -> Any:
-        """The one value that a query of pgmd's own gives. Raises duckdb's errors."""
+    def ask(self, query: str) -> tuple[Any, ...]:
+        """The first row that a query of pgmd's own gives. Raises duckdb's errors."""
         cursor = self._root.cursor()
         try:
-            row = cursor.execute(query).fetchone()
-            return None if row is None else row[0]
+            return cursor.execute(query).fetchone() or ()
         finally:
             cursor.close()
 
@@ -102,6 +101,10 @@ class Instance:
             except duckdb.Error as error:
                 raise self._failed("cannot be refreshed", error) from None
 
+    def is_behind(self) -> bool:
+        """Whether it may show something newer when it is opened anew. Raises duckdb's errors."""
+        return bool(self.ask(self._plan.is_behind)[0])
+
     def probe(self) -> None:
         """Ask what is behind it whether it still answers. Raises duckdb's errors."""
         self.ask(self._plan.probe)
@@ -116,6 +119,20 @@ class Instance:
     def _failed(self, what: str, error: Exception) -> ReplicaError:
         # Without the cause: DuckDB prints connection strings, and a traceback would show them.
         return ReplicaError(f"the replica {what}: {self._redact(str(error))}")
+
+
+def ask_once(plan: Plan, redact: Redact, query: str) -> tuple[Any, ...]:
+    """The row that a query gives on an instance that is open for that long only.
+
+    Raises `ReplicaError`, without secrets.
+    """
+    instance = Instance(plan, redact)
+    try:
+        return instance.ask(query)
+    except duckdb.Error as error:
+        raise ReplicaError(f"the replica cannot be looked at: {redact(str(error))}") from None
+    finally:
+        instance.close()
 
 
 # What a statement can do wrong, on any replica.

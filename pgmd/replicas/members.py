@@ -104,7 +104,6 @@ class Kind(Generic[R]):
     is_meant: Callable[[R], bool] = lambda _: True
     # Raises `ConfigurationError`.
     check: Callable[[R], None] = _as_it_is
-    secret: Callable[[R], str | None] = _as_it_is
 
     side: Side = "instance"
     # Shows newer tables and views without being told to.
@@ -123,7 +122,5 @@ class Kind(Generic[R]):
     opens_published: bool = False
     # Done once for all its replicas before they are opened anew.
     prepare: Callable[[Sequence[R], Opening], None] | None = None
-    # Asked of a replica before it is opened anew.
-    is_behind: Callable[[Member], bool] = lambda _: True
     # Why pgmd cannot move it on.
     cannot_publish: str = ""

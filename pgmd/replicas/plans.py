@@ -33,6 +33,10 @@ LOCK_DOWN = (
 )
 
 
+# What DuckDB calls databases of its own.
+_TAKEN = ("memory", "system", "temp")
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """In what a replica agrees with its endpoint."""
@@ -58,6 +62,8 @@ class Plan:
     schemas: tuple[str, ...] = ("main",)
     # Run when the writer has published, to pick the newest snapshot up.
     refresh: str | None = None
+    # Says whether there is something newer to be opened; there may be if nothing says so.
+    is_behind: str = "SELECT true"
     check: str = "SELECT readonly FROM duckdb_databases() WHERE database_name = current_database()"
     # Answered only if what is behind the instance answers.
     probe: str = "SELECT 1"
@@ -84,6 +90,11 @@ def file_plan(
         alias=alias,
         schemas=tuple(schemas),
     )
+
+
+def alias_of(path: Path) -> str:
+    """What the database in a file is attached as."""
+    return path.stem if path.stem not in _TAKEN else f"{path.stem}_file"
 
 
 def database_of(file: str | Path) -> str:

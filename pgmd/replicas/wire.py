@@ -62,6 +62,10 @@ class Wire:
         except psycopg.Error as error:
             raise self._failed("cannot be refreshed", error) from None
 
+    def is_behind(self) -> bool:
+        """Whether it may show something newer when it is opened anew."""
+        return False
+
     def look(self) -> Holdings:
         """What its database holds now. Raises psycopg's errors."""
         with self._connect() as connection:

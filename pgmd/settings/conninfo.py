@@ -10,18 +10,21 @@ from typing import Any
 
 import psycopg
 from psycopg import conninfo as libpq
+from psycopg import pq
 
 from .checks import require
+from .secret import Secret, revealed
 
 MOTHERDUCK_DOMAIN = ".motherduck.com"
 _PLAINTEXT_MODES = ("disable", "allow", "prefer")
 
 
-def parse_conninfo(conninfo: str) -> dict[str, Any]:
+def parse_conninfo(conninfo: str | Secret | None) -> dict[str, Any]:
+    """The libpq keywords in a conninfo. Raises `ConfigurationError`."""
     options: dict[str, Any] = {}
     trouble = ""
     try:
-        options = dict(libpq.conninfo_to_dict(conninfo))
+        options = dict(libpq.conninfo_to_dict(revealed(conninfo)))
     except psycopg.ProgrammingError as error:
         # libpq quotes the part that it could not read, which may be a piece of the password.
         word = re.search(r'invalid (?:URI query parameter:|connection option) "(\w+)"', str(error))
@@ -32,6 +35,21 @@ def parse_conninfo(conninfo: str) -> dict[str, Any]:
     ports = str(options.get("port") or "").split(",")
     require(all(p.isdigit() or not p for p in ports), "malformed URL: the port is not a number")
     return options
+
+
+def sealed_conninfo(conninfo: str | Secret, prefix: str = "") -> str | Secret:
+    """A conninfo, with what stands before it: a secret if it holds one. Raises
+    `ConfigurationError`."""
+    if isinstance(conninfo, Secret):
+        return conninfo
+    parse_conninfo(conninfo)
+    # libpq marks what is not to be displayed: `password`, `sslpassword` and the like.
+    found = [
+        option.val.decode()
+        for option in pq.Conninfo.parse(conninfo.encode())
+        if option.val and option.dispchar == b"*"
+    ]
+    return Secret(prefix + conninfo, tuple(found)) if found else prefix + conninfo
 
 
 def libpq_defaults() -> dict[str, Any]:

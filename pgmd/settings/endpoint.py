@@ -22,7 +22,9 @@ from .conninfo import (
     motherduck_conninfo,
     motherduck_tls,
     parse_conninfo,
+    sealed_conninfo,
 )
+from .secret import Secret, revealed, sealed, secrets_of
 
 # Other users of this machine can reach a port on 127.0.0.1, too: a file is served with a password
 # that only this process can tell.
@@ -47,8 +49,8 @@ class Endpoint:
     there does not fail, it hangs).
     """
 
-    conninfo: str = field(default="", repr=False)
-    password: str | None = field(default=None, repr=False)
+    conninfo: str | Secret = field(default="", repr=False)
+    password: str | Secret | None = field(default=None, repr=False)
     min_size: int = 1
     max_size: int = 10
     timeout: float = 30.0
@@ -75,6 +77,8 @@ class Endpoint:
         )
         check_tls(options)
         self._check_file()
+        object.__setattr__(self, "conninfo", sealed_conninfo(self.conninfo))
+        object.__setattr__(self, "password", sealed(self.password))
 
     def _check_file(self) -> None:
         require(
@@ -93,7 +97,7 @@ class Endpoint:
         database: str,
         *,
         region: str,
-        token: str,
+        token: str | Secret,
         host: str | None = None,
         session_name: str | None = None,
         **settings: Any,
@@ -138,9 +142,16 @@ class Endpoint:
     @property
     def secret(self) -> str | None:
         """The password or token; where a file is served, one is made up unless it is given."""
+        if self.password:
+            return revealed(self.password)
         if self.file is not None:
-            return self.password or hmac.digest(_KEY, os.fsencode(self.file), "sha256").hex()
-        return self.password or parse_conninfo(self.conninfo).get("password")
+            return hmac.digest(_KEY, os.fsencode(self.file), "sha256").hex()
+        return parse_conninfo(self.conninfo).get("password")
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every password and token in here."""
+        return [*secrets_of(self), *([self.secret] if self.secret else [])]
 
     @property
     def params(self) -> dict[str, Any]:

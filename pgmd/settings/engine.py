@@ -75,7 +75,7 @@ class Settings:
         sides: list[Endpoint | AnyReplica | None] = [self.endpoint, *self.replicas]
         for each in self.databases.values():
             sides += [each.endpoint, *each.replicas]
-        return [side.secret for side in sides if side is not None and side.secret]
+        return [secret for side in sides if side is not None for secret in side.secrets]
 
 
 def check_consistency(consistency: str, max_staleness: float | None) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .checks import check_seconds, require
+from .secret import secrets_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,6 @@ class AnyReplica:
             check_seconds(self, "refresh")
 
     @property
-    def secret(self) -> str | None:
-        """Its token or password, as far as it is known without calling anything."""
-        return None
+    def secrets(self) -> list[str]:
+        """Every password and token in here, as far as known without calling anything."""
+        return list(secrets_of(self))

@@ -16,11 +16,12 @@ import pytest
 import pgmd
 from pgmd.testing.servers import Server
 
+from ..fixtures.lakes import lake_in
 from ..fixtures.postgres import new_database
 from ..fixtures.stands import local_stand
 from .places import Place, counting_server, fill
 
-KINDS = ("file", "local", "live", "copy")
+KINDS = ("file", "local", "live", "copy", "lake")
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -52,6 +53,11 @@ def _engine(request: pytest.FixtureRequest, stack: ExitStack, data: Path) -> pgm
         with psycopg.connect(stand.dsn, autocommit=True) as connection:
             _fill(connection)
         return pgmd.Engine(stand.endpoint(), stand.replicas(1, **limits))
+    if kind == "lake":
+        lake = lake_in(data, "duckdb")
+        with lake.writer() as connection:
+            _fill(connection)
+        return pgmd.Engine(replicas=[pgmd.Replica(ducklake=lake.catalogue, **limits)])
     server: Server = request.getfixturevalue("embedded")
     name = stack.enter_context(new_database(server))
     dsn = urlsplit(server.dsn)._replace(path=f"/{name}").geturl()

@@ -396,6 +396,15 @@ HARMLESS = {
 # DuckDB has no lock for these: what stops them is that only confirmed reads reach a replica. They
 # change settings without SET, and with `storage = 'file'` the process dies at the end.
 ONLY_NOT_ROUTED = [
+    # A lake that is attached read-only loses these files all the same.
+    "FROM ducklake_cleanup_old_files('catalogue', cleanup_all => true)",
+    "CALL ducklake_cleanup_old_files('catalogue', cleanup_all => true)",
+    "SELECT * FROM system.main.ducklake_delete_orphaned_files('catalogue', cleanup_all => true)",
+    "FROM ducklake_flush_inlined_data('catalogue')",
+    "FROM ducklake_merge_adjacent_files('catalogue')",
+    # DuckDB's sqlite extension opens any file, once it is loaded.
+    "FROM sqlite_query('__ducklake_metadata_catalogue', 'SELECT 1')",
+    "FROM sqlite_attach('{folder}/secret.sqlite')",
     "FROM pandas_scan(0)",
     "FROM arrow_scan(0, 0, 0)",
     "FROM arrow_scan_dumb(0, 0, 0)",

@@ -93,7 +93,7 @@ class Place:
         """The file that the replica has attached, or one that is not there."""
         with self.connection() as connection:
             row = connection.execute(
-                "SELECT path FROM duckdb_databases() WHERE NOT internal AND path IS NOT NULL AND type = 'duckdb'"
+                "SELECT path FROM duckdb_databases() WHERE NOT internal AND path IS NOT NULL AND type LIKE 'duck%'"
             ).fetchone()
         return Path(row[0]) if row is not None else self.folder / "none.duckdb"
 

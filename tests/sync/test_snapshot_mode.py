@@ -171,7 +171,7 @@ def copies(stand: Stand, engine: pgmd.Engine) -> tuple[Path, int]:
         # They are the local endpoint's, and other engines may be about to open the newest but one.
         return folder_of(stand.file), 2
     attached = "SELECT path FROM duckdb_databases() WHERE database_name = 'pgmd_source'"
-    return Path(engine._core.replicas.members[0].instance.ask(attached)).parent, 1
+    return Path(engine._core.replicas.members[0].instance.ask(attached)[0]).parent, 1
 
 
 @pytest.mark.only("postgres", reason="a snapshot of a local endpoint has all tables")

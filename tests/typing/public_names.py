@@ -49,6 +49,7 @@ def engines() -> None:
     assert_type(pgmd.connect("postgresql://u@h/db", replicas=2), Engine)
     Engine(Endpoint("postgresql://u@h/db"), [Replica(postgres="postgresql://u@h/db")])
     Engine(replicas=[Replica(file="x.duckdb", max_size=3, name="one")], consistency="engine")
+    Engine(replicas=[Replica(ducklake="sqlite:x.sqlite", data_path="x", refresh=1.5)])
     Endpoint.motherduck("analytics", region="us-east-1", token="t")
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from pgmd import Database, Endpoint, Replica
 from pgmd.errors import ConfigurationError
 from pgmd.replicas.kinds import wire
 from pgmd.settings.engine import Settings, named
+from pgmd.settings.secret import Secret
 from pgmd.urls import from_url
 
 TOKENS = {"MOTHERDUCK_TOKEN": "tok-rw-9f2", "MOTHERDUCK_READ_SCALING_TOKEN": "tok-rs-7c1"}
@@ -42,7 +46,7 @@ def test_a_read_scaling_token_brings_four_replicas_each_with_its_own_session_nam
     replicas = read(URL, TOKENS).replicas
     assert [r.session_name for r in replicas] == ["pgmd-1", "pgmd-2", "pgmd-3", "pgmd-4"]
     assert {r.motherduck for r in replicas} == {"analytics"}
-    assert {r.secret for r in replicas} == {"tok-rs-7c1"}
+    assert {r.current_token() for r in replicas} == {"tok-rs-7c1"}
     assert read(URL, {"MOTHERDUCK_TOKEN": "t"}).replicas == ()
 
 
@@ -218,6 +222,60 @@ def test_an_endpoint_that_contradicts_itself_is_refused(keywords: dict[str, Any]
         Endpoint(**keywords)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Endpoint("host=h", password="tok-rw-9f2"),
+        Endpoint("postgresql://u:tok-rw-9f2@h/db"),
+        Endpoint("host=h sslpassword=tok-rw-9f2"),
+        Endpoint(file="app.duckdb", password="tok-rw-9f2"),
+        Endpoint.motherduck("db", region="us-east-1", token="tok-rw-9f2"),
+        Replica(motherduck="db", token="tok-rw-9f2"),
+        Replica(wire="host=h", token="tok-rw-9f2"),
+        Replica(wire="host=h password=tok-rw-9f2"),
+        Replica(postgres="host=h", password="tok-rw-9f2"),
+        Replica(postgres="postgresql://u:tok-rw-9f2@h/db", mode="snapshot"),
+        Replica(ducklake="postgres:host=h password=tok-rw-9f2"),
+        Replica(ducklake="ducklake:postgres:host=h", password="tok-rw-9f2"),
+        read("postgresql://u@h/db", password="tok-rw-9f2", replicas=1),
+        read(f"{URL}&replicas=1", {**TOKENS, "MOTHERDUCK_READ_SCALING_TOKEN": "tok-rw-9f2"}),
+        Settings(databases={"a": Database(Endpoint("host=h password=tok-rw-9f2"))}),
+    ],
+    ids=repr,
+)
+def test_what_holds_a_secret_shows_it_to_nobody(settings: Any) -> None:
+    assert set(settings.secrets) == {"tok-rw-9f2"}
+    for shown in (repr(settings), str(asdict(settings)), str(vars_of(settings))):
+        assert "tok-" not in shown
+    with pytest.raises(TypeError, match="a secret is not pickled"):
+        pickle.dumps(settings)
+    assert copy.deepcopy(settings) == settings
+    assert copy.deepcopy(settings).secrets == settings.secrets
+
+
+def vars_of(settings: Any) -> dict[str, Any]:
+    return {f.name: getattr(settings, f.name) for f in fields(settings)}
+
+
+def test_settings_without_secrets_can_be_pickled() -> None:
+    for settings in (Endpoint("host=h"), Replica(file="a"), read("postgresql://u@h/d", replicas=1)):
+        assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_a_secret_may_be_given_as_one() -> None:
+    token = Secret("tok-rw-9f2")
+    assert Endpoint("host=h", password=token) == Endpoint("host=h", password="tok-rw-9f2")
+    assert Endpoint("host=h", password=token) != Endpoint("host=h", password="tok-rw-9f3")
+    assert Replica(motherduck="d", token=token).current_token() == "tok-rw-9f2"
+    given = read("postgresql://u@h/db", password=token, replicas=1)
+    assert given == read("postgresql://u@h/db", password="tok-rw-9f2", replicas=1)
+    assert Replica(postgres="host=h", password=token, name="a") == replace(
+        Replica(postgres="host=h", password=token), name="a"
+    )
+    assert hash(token) == hash(Secret("tok-rw-9f2"))
+    assert token != "tok-rw-9f2"
+
+
 def test_two_replicas_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="name"):
         Settings(replicas=named((Replica(file="a", name="x"), Replica(file="b", name="x"))))
@@ -317,6 +375,13 @@ def test_the_default_database_has_no_name_over_the_wire() -> None:
         ({"wire": "host=h", "inactivity_ttl": "1m"}, "inactivity_ttl: only"),
         ({"file": "f", "token": "t"}, "token: only a replica with motherduck= or wire="),
         ({"file": "f", "wire": "host=h"}, "exactly one source"),
+        ({"ducklake": "mysql:db=x"}, "ducklake: expected a file"),
+        ({"ducklake": "ducklake:"}, "ducklake: expected a file"),
+        ({"ducklake": "f", "password": "p"}, "password: for a catalogue in Postgres"),
+        ({"ducklake": "postgres:password=p", "password": "p"}, "given once"),
+        ({"ducklake": "postgres:host"}, "malformed URL or conninfo"),
+        ({"ducklake": "f", "tables": ["t"]}, "tables: only a replica with mode='snapshot' takes"),
+        ({"file": "f", "data_path": "d"}, "data_path: only a replica with ducklake= takes it"),
         ({"file": "f", "min_size": 2}, "min_size=2: a replica takes 0 or 1"),
         ({"file": "f", "open_timeout": 0}, "open_timeout=0: must be a number of seconds"),
         ({"file": "f", "max_lifetime": -1}, "max_lifetime=-1: must be a number of seconds"),
@@ -347,7 +412,7 @@ def test_a_token_function_is_called_when_a_token_is_needed_only() -> None:
         return "tok-rs-7c1"
 
     replica = Replica(motherduck="analytics", token=token)
-    assert (replica.secret, calls) == (None, [])
+    assert (replica.secrets, calls) == ([], [])
     assert replica.current_token() == "tok-rs-7c1"
     assert calls == [1]
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
 from pgmd import Replica
-from pgmd.replicas.kinds import file, kind_of, motherduck, postgres
+from pgmd.replicas.kinds import KINDS, ducklake, file, kind_of, motherduck, postgres
 from pgmd.replicas.plans import Plan, Terms, search_path
 from pgmd.replicas.postgres import copy_statements
 from pgmd.replicas.publishing import publish_statement, refresh_statement
@@ -140,3 +141,48 @@ def test_databases_that_publish_by_snapshots() -> None:
     assert published(Replica(postgres="host=h")) is None
     assert refresh_statement("shop") == 'REFRESH DATABASE "shop"'
     assert refresh_statement("") == "REFRESH DATABASES"
+
+
+@pytest.mark.parametrize(
+    ("settings", "attach"),
+    [
+        ({"ducklake": "x/app.ducklake"}, "'ducklake:x/app.ducklake' AS \"app\" (READ_ONLY)"),
+        ({"ducklake": Path("app.db")}, "'ducklake:app.db' AS \"app\" (READ_ONLY)"),
+        ({"ducklake": "ducklake:it's"}, "'ducklake:it''s' AS \"it's\" (READ_ONLY)"),
+        (
+            {"ducklake": "ducklake:sqlite:temp.sqlite", "data_path": "d/"},
+            "'ducklake:sqlite:temp.sqlite' AS \"temp_file\" "
+            "(READ_ONLY, DATA_PATH 'd/', OVERRIDE_DATA_PATH true)",
+        ),
+    ],
+)
+def test_a_lake_is_attached_as_ducklake_says_it(settings: dict[str, Any], attach: str) -> None:
+    replica = Replica(**settings)
+    assert ducklake.attached(replica) == (f"ATTACH {attach}",)
+    pinned = f"ATTACH {attach.removesuffix(')')}, SNAPSHOT_VERSION 7)"
+    assert ducklake.attached(replica, 7) == (pinned,)
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "password"),
+    [
+        ("postgres:host=h dbname=lake password=xyzzy", None),
+        ("postgres:host=h dbname=lake", "xyzzy"),
+        ("ducklake:postgresql://h/lake", "xyzzy"),
+        ("postgres:postgresql://:xyzzy@h/lake", None),
+    ],
+)
+def test_a_lakes_password_is_in_the_secret_only(catalogue: str, password: str | None) -> None:
+    replica = Replica(ducklake=catalogue, password=password)
+    secret, attach = ducklake.attached(replica)
+    assert "PASSWORD 'xyzzy'" in secret
+    assert "HOST 'h'" in secret
+    assert "xyzzy" not in attach
+    assert 'AS "lake" (READ_ONLY, META_SECRET pgmd)' in attach
+    assert replica.secrets == ["xyzzy"]
+    assert "xyzzy" not in repr(replica)
+
+
+def test_each_kind_of_replica_is_told_of() -> None:
+    for kind in KINDS:
+        assert f"- `{kind.source}`: " in str(Replica.__doc__)

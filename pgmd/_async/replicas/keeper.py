@@ -135,8 +135,16 @@ class AsyncKeeper:
                 return
             if self.kind.refreshes:
                 await self._refresh(member, published)
-            elif self.kind.reopens:
+            elif self.kind.reopens and await self._is_behind(member):
                 await self._replace()
+            elif self.kind.reopens:
+                member.freshness = published
+
+    async def _is_behind(self, member: Member) -> bool:
+        try:
+            return await self._read(member.instance.is_behind)
+        except (DuckError, psycopg.Error, TimeoutError):
+            return True  # what is wrong shows when it is opened
 
     async def _refresh(self, member: Member, published: Freshness) -> None:
         instance, limit = member.instance, self.settings.open_timeout

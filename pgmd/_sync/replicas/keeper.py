@@ -136,8 +136,16 @@ class Keeper:
                 return
             if self.kind.refreshes:
                 self._refresh(member, published)
-            elif self.kind.reopens:
+            elif self.kind.reopens and self._is_behind(member):
                 self._replace()
+            elif self.kind.reopens:
+                member.freshness = published
+
+    def _is_behind(self, member: Member) -> bool:
+        try:
+            return self._read(member.instance.is_behind)
+        except (DuckError, psycopg.Error, TimeoutError):
+            return True  # what is wrong shows when it is opened
 
     def _refresh(self, member: Member, published: Freshness) -> None:
         instance, limit = member.instance, self.settings.open_timeout

@@ -10,11 +10,18 @@ from typing import Any
 from ...settings.checks import require
 from ...settings.replica import AnyReplica
 from ..members import Kind
-from . import file, local, motherduck, postgres, wire
+from . import ducklake, file, local, motherduck, postgres, wire
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Replica(motherduck.MotherDuck, file.File, local.Local, wire.OverWire, postgres.Postgres):
+class Replica(
+    motherduck.MotherDuck,
+    file.File,
+    local.Local,
+    wire.OverWire,
+    postgres.Postgres,
+    ducklake.DuckLake,
+):
     """One DuckDB instance opened for reading. Exactly one source:
 
     - `motherduck`: a database name, read with a read-scaling `token`. `session_name` keeps the
@@ -29,6 +36,10 @@ class Replica(motherduck.MotherDuck, file.File, local.Local, wire.OverWire, post
     - `postgres`: a libpq URL or keyword string. `mode="live"` reads it through DuckDB's `postgres`
       extension, always fresh; `mode="snapshot"` reads a columnar copy of `tables` (all tables when
       empty), moved on by `engine.publish()` or every `refresh` seconds.
+    - `ducklake`: the catalogue of a DuckLake as in `ATTACH 'ducklake:…'`, a DuckDB file,
+      `sqlite:<file>` or `postgres:<conninfo>`; its data are in a folder, `data_path` if it is
+      another one now. What is read is the lake's newest snapshot, moved on by `engine.publish()`
+      or every `refresh` seconds.
 
     `max_size` is how many cursors or connections, so how many callers at once, it lends;
     `threads` and `memory_limit` are DuckDB's settings of these names. Raises `ConfigurationError`.
@@ -55,10 +66,6 @@ class Replica(motherduck.MotherDuck, file.File, local.Local, wire.OverWire, post
                 f"{name}: only a replica with {takers} takes it",
             )
         kind.check(self)
-
-    @property
-    def secret(self) -> str | None:
-        return kind_of(self).secret(self)
 
     def __repr__(self) -> str:
         given = {

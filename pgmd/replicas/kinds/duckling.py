@@ -10,6 +10,7 @@ from typing import TypeVar
 from ...errors import ReplicaError
 from ...routing.freshness import Freshness
 from ...settings.replica import AnyReplica
+from ...settings.secret import Secret, revealed, sealed
 from ..instance import Instance
 from ..members import Kind, Member, Opening
 from ..wire import Wire
@@ -27,18 +28,17 @@ class Duckling(AnyReplica):
     and from time to time: when it returns another one the replica is replaced.
     """
 
-    token: str | Callable[[], str] | None = field(default=None, repr=False)
+    token: str | Secret | Callable[[], str] | None = field(default=None, repr=False)
     session_name: str | None = None
 
-    @property
-    def known_token(self) -> str | None:
-        """The token, unless a function has to be asked."""
-        return self.token if isinstance(self.token, str) else None
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "token", sealed(self.token))
 
     def current_token(self) -> str:
         """The token, from its function if it has one. Raises ReplicaError when that fails."""
         if not callable(self.token):
-            return self.secret or ""
+            return revealed(self.token)
         try:
             token = self.token()
         except Exception as error:

@@ -9,10 +9,7 @@ from ...routing.freshness import Freshness
 from ...settings.replica import AnyReplica
 from ..instance import Instance
 from ..members import Kind, Member, Opening
-from ..plans import Plan, Terms, file_plan
-
-# What DuckDB calls databases of its own.
-_TAKEN = ("memory", "system", "temp")
+from ..plans import Plan, Terms, alias_of, file_plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +22,7 @@ class File(AnyReplica):
 def plan(replica: File, terms: Terms) -> Plan:
     """Plan how to read the file."""
     path = Path(replica.file or "")
-    alias = path.stem if path.stem not in _TAKEN else f"{path.stem}_file"
-    return file_plan(replica, path, alias, terms)
+    return file_plan(replica, path, alias_of(path), terms)
 
 
 def _open(replica: File, opening: Opening) -> Member:

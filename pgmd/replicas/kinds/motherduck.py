@@ -98,7 +98,6 @@ KIND: Kind[MotherDuck] = Kind(
     source="motherduck",
     takes=frozenset({"token", "session_name", "inactivity_ttl"}),
     check=_check,
-    secret=lambda replica: replica.known_token,
     open=_open,
     moves_on=True,
     refreshes=True,

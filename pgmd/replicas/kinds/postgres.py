@@ -6,12 +6,13 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ...routing.freshness import LIVE, Freshness
 from ...settings.checks import require
-from ...settings.conninfo import parse_conninfo
+from ...settings.conninfo import parse_conninfo, sealed_conninfo
 from ...settings.replica import AnyReplica
+from ...settings.secret import Secret, revealed, sealed
 from ...sql.quoting import literal
 from ..holdings import Holdings, nothing
 from ..instance import Instance
@@ -34,30 +35,28 @@ class Postgres(AnyReplica):
     `postgres` extension, always fresh; `mode="snapshot"` reads a columnar copy of `tables` (all
     tables when empty)."""
 
-    postgres: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
+    postgres: str | Secret | None = field(default=None, repr=False)
+    password: str | Secret | None = field(default=None, repr=False)
     mode: ReplicaMode = "live"
     tables: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "tables", tuple(self.tables))
+        object.__setattr__(self, "password", sealed(self.password))
+        if self.postgres is not None:
+            object.__setattr__(self, "postgres", sealed_conninfo(self.postgres))
 
 
 def _check(replica: Postgres) -> None:
-    parse_conninfo(replica.postgres or "")
     require(replica.mode in ("live", "snapshot"), f"mode={replica.mode!r}: 'live' or 'snapshot'")
-
-
-def _secret(replica: Postgres) -> str | None:
-    return replica.password or parse_conninfo(replica.postgres or "").get("password")
 
 
 def attached(replica: Postgres) -> tuple[str, ...]:
     """The statements that attach the database."""
-    options: dict[str, Any] = parse_conninfo(replica.postgres or "")
-    options.pop("password", None)
-    return attach(options, replica.secret)
+    options = parse_conninfo(replica.postgres)
+    given = options.pop("password", None)
+    return attach(options, revealed(replica.password) or given)
 
 
 def live_plan(replica: Postgres, terms: Terms) -> Plan:
@@ -129,7 +128,6 @@ LIVE_READ: Kind[Postgres] = Kind(
     takes=frozenset({"password", "mode"}),
     is_meant=lambda replica: replica.mode != "snapshot",
     check=_check,
-    secret=_secret,
     open=_open_live,
     moves_on=True,
     # Each read of a bundle would open a connection.
@@ -141,7 +139,6 @@ COPIED: Kind[Postgres] = Kind(
     takes=frozenset({"password", "mode", "tables", "refresh"}),
     is_meant=lambda replica: replica.mode == "snapshot",
     check=_check,
-    secret=_secret,
     open=_open_copy,
     never_changes=True,
     reopens=True,

@@ -15,7 +15,9 @@ from ...settings.conninfo import (
     libpq_defaults,
     motherduck_tls,
     parse_conninfo,
+    sealed_conninfo,
 )
+from ...settings.secret import Secret
 from ..members import Kind, Member, Opening
 from ..wire import Wire
 from .duckling import Duckling, open_duckling
@@ -26,11 +28,16 @@ class OverWire(Duckling):
     """`wire` is a libpq URL or keyword string of a read-scaling endpoint, of which the token is
     the password. All connections name the same session, so that they reach one duckling."""
 
-    wire: str | None = field(default=None, repr=False)
+    wire: str | Secret | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.wire is not None:
+            object.__setattr__(self, "wire", sealed_conninfo(self.wire))
 
 
 def _check(replica: OverWire) -> None:
-    given = parse_conninfo(replica.wire or "")
+    given = parse_conninfo(replica.wire)
     check_tls(given)
     require(
         replica.token is None or not given.get("password"),
@@ -40,13 +47,9 @@ def _check(replica: OverWire) -> None:
         require(getattr(replica, name) is None, f"{name}: a replica with wire= has no instance")
 
 
-def _secret(replica: OverWire) -> str | None:
-    return replica.known_token or parse_conninfo(replica.wire or "").get("password")
-
-
 def options(replica: OverWire) -> dict[str, Any]:
     """The libpq keywords to connect with, without the password."""
-    found = {**libpq_defaults(), **parse_conninfo(replica.wire or "")}
+    found = {**libpq_defaults(), **parse_conninfo(replica.wire)}
     found.pop("password", None)
     if is_motherduck(found):
         found = {**motherduck_tls(), **found}
@@ -66,8 +69,9 @@ def _open(replica: OverWire, opening: Opening) -> Member:
         raise ReplicaError("a wire= replica needs an endpoint that speaks DuckDB's SQL")
 
     def reach(token: str) -> Wire:
-        password = {"password": token} if token else {}
-        return Wire({**options(replica), **password}, database(replica), opening.redact)
+        password = token or parse_conninfo(replica.wire).get("password")
+        given = {"password": password} if password else {}
+        return Wire({**options(replica), **given}, database(replica), opening.redact)
 
     return open_duckling(KIND, replica, opening, reach)
 
@@ -77,7 +81,6 @@ KIND: Kind[OverWire] = Kind(
     source="wire",
     takes=frozenset({"token", "session_name"}),
     check=_check,
-    secret=_secret,
     open=_open,
     side="wire",
     moves_on=True,
