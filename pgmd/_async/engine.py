@@ -43,6 +43,7 @@ from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark, Freshness, WriteLog
 from ..routing.router import Site
 from ..runtime import aio as runtime
+from ..servers.coping import check_sendable
 from ..servers.profile import Dialect, Profile
 from ..settings.config import (
     Consistency,
@@ -60,7 +61,7 @@ from .fanout.across import AsyncAcross
 from .replicas.set import AsyncReplicaSet
 from .replicas.slots import AsyncSlots
 from .session import AsyncSession
-from .sides.endpoint import AsyncEndpointPool, AsyncPooled, check_sendable
+from .sides.endpoint import AsyncEndpointPool, AsyncPooled
 
 Other = TypeVar("Other")
 

@@ -21,12 +21,12 @@ from ..request import Params, Query, Request, Sql
 from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark
 from ..runtime import aio as runtime
+from ..servers.coping import unsupported_savepoint
 from ..settings.config import Consistency
 from .blocks import AsyncEndpointView, AsyncReplicaView, AsyncSnapshot, AsyncTransaction, Block
 from .fanout.lanes import SnapshotCrew
 from .fanout.results import AsyncFanOut, Errors, Options, fan_out
 from .runner import AsyncRunner, Needs, refusal
-from .sides.endpoint import unsupported_savepoint
 from .stream import AsyncStream
 
 if TYPE_CHECKING:

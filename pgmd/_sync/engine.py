@@ -44,6 +44,7 @@ from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark, Freshness, WriteLog
 from ..routing.router import Site
 from ..runtime import threads as runtime
+from ..servers.coping import check_sendable
 from ..servers.profile import Dialect, Profile
 from ..settings.config import (
     Consistency,
@@ -61,7 +62,7 @@ from .fanout.across import Across
 from .replicas.set import ReplicaSet
 from .replicas.slots import Slots
 from .session import Session
-from .sides.endpoint import EndpointPool, Pooled, check_sendable
+from .sides.endpoint import EndpointPool, Pooled
 
 Other = TypeVar("Other")
 

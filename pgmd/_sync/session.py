@@ -22,12 +22,12 @@ from ..request import Params, Query, Request, Sql
 from ..routing.decision import Decision, Reason, Route
 from ..routing.freshness import Bookmark
 from ..runtime import threads as runtime
+from ..servers.coping import unsupported_savepoint
 from ..settings.config import Consistency
 from .blocks import Block, EndpointView, ReplicaView, Snapshot, Transaction
 from .fanout.lanes import SnapshotCrew
 from .fanout.results import Errors, FanOut, Options, fan_out
 from .runner import Needs, Runner, refusal
-from .sides.endpoint import unsupported_savepoint
 from .stream import Stream
 
 if TYPE_CHECKING:

@@ -588,7 +588,7 @@ async def test_cancel_stops_a_read_on_a_replica(stand: Stand) -> None:
         await connection.execute("SELECT i FROM t")
         jobs: Any = runtime.Jobs(1)
         job = jobs.start(lambda: connection.execute(query), lambda: None)
-        await until(lambda: connection.pgmd._session._runner.running is not None)
+        await until(lambda: connection._routing._session._runner.running is not None)
         await connection.cancel_safe()
         with pytest.raises(psycopg.errors.QueryCanceled):
             await jobs.result(job)
@@ -614,7 +614,7 @@ async def test_a_cancel_that_duckdb_forgets_is_repeated(
     async with ready(stand) as engine, await connected(stand, engine) as connection:
         jobs: Any = runtime.Jobs(1)
         job = jobs.start(lambda: connection.execute(query), lambda: None)
-        runner = connection.pgmd._session._runner
+        runner = connection._routing._session._runner
         await until(lambda: runner.running is not None and runner.running[0].cursor is not None)
         await connection.cancel_safe()
         with pytest.raises(psycopg.errors.QueryCanceled):

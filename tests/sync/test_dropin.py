@@ -584,7 +584,7 @@ def test_cancel_stops_a_read_on_a_replica(stand: Stand) -> None:
         connection.execute("SELECT i FROM t")
         jobs: Any = runtime.Jobs(1)
         job = jobs.start(lambda: connection.execute(query), lambda: None)
-        until(lambda: connection.pgmd._session._runner.running is not None)
+        until(lambda: connection._routing._session._runner.running is not None)
         connection.cancel_safe()
         with pytest.raises(psycopg.errors.QueryCanceled):
             jobs.result(job)
@@ -610,7 +610,7 @@ def test_a_cancel_that_duckdb_forgets_is_repeated(
     with ready(stand) as engine, connected(stand, engine) as connection:
         jobs: Any = runtime.Jobs(1)
         job = jobs.start(lambda: connection.execute(query), lambda: None)
-        runner = connection.pgmd._session._runner
+        runner = connection._routing._session._runner
         until(lambda: runner.running is not None and runner.running[0].cursor is not None)
         connection.cancel_safe()
         with pytest.raises(psycopg.errors.QueryCanceled):

@@ -18,10 +18,11 @@ from ...replicas.members import Member, Opener, same_copy
 from ...replicas.wire import Wire
 from ...routing.freshness import Freshness
 from ...runtime import aio as runtime
+from ...servers.coping import send_texts
 from ...servers.profile import Dialect
 from ...settings.config import Replica
 from ...settings.redact import Redactor
-from ..sides.endpoint import AsyncPooled, has_gone, send_texts
+from ..sides.endpoint import AsyncPooled, has_gone
 from .keeper import AsyncKeeper, Keeping
 from .slots import AsyncSlots
 

@@ -14,37 +14,38 @@ import psycopg
 from psycopg import pq
 
 from ...answers.result import Column, Result
-from ...dropin.shown import RouteReads, Shown, check_route_reads, merged, own_loader, same_dumpers
+from ...dropin import seam
+from ...dropin.adapters import is_client, own_loader, same_dumpers
+from ...dropin.identity import PLAIN
+from ...dropin.modes import RouteReads, reads_only, sees_one_moment
+from ...dropin.shown import Shown
 from ...errors import Error, NotSupportedError, UsageError
 from ...outcome import annotate
 from ...parity import from_endpoint
 from ...request import Request
 from ...routing.decision import Decision, Reason, Route
-from ...servers.profile import Dialect, Profile
+from ...servers.coping import check_sendable
+from ...servers.profile import Profile
 from ...sql import Fact, Statement, analyse
 from ..engine import Engine
-from ..sides.endpoint import check_sendable
 
 if TYPE_CHECKING:
     from ..session import Session
 
 Query = Any
 _IDLE = pq.TransactionStatus.IDLE
-PLAIN = Profile("postgres", "", "")
+_NO_PIPELINE = pq.PipelineStatus.OFF
 
 
-class Routing:
-    """What pgmd does for one connection, as `connection.pgmd`.
-
-    `profile` is what the server can do, `decision` where the last statement ran and why.
-    """
+class Placing:
+    """Where the statements of one connection run, and what must be remembered for that."""
 
     def __init__(self) -> None:
         # Whether psycopg itself does all that there is to do.
         self.is_plain = True
         self._profile = PLAIN
         self.decision: Decision | None = None
-        self._route_reads: RouteReads = "off"
+        self.route_reads: RouteReads = "off"
         self._session: Session[Any] | None = None
         self._counts: Counter[tuple[Route, Reason]] = Counter()
         # The position of a write whose transaction is still open.
@@ -55,30 +56,17 @@ class Routing:
         # Reads on replicas began what psycopg takes for a transaction; the server knows nothing.
         self.has_begun = False
 
-    # ------------------------------------------------------------------------------ for people
+    # ------------------------------------------------------------------------------ for the face
 
     @property
     def engine(self) -> Engine | None:
-        """The engine on whose replicas reads run."""
         return self._session._engine if self._session is not None else None
 
     @property
-    def route_reads(self) -> RouteReads:
-        """When reads run on replicas: in "autocommit" mode, also before the first statement that
-        is no read of a transaction that has not begun ("lazy-begin"), or never ("off")."""
-        return self._route_reads
-
-    @route_reads.setter
-    def route_reads(self, value: RouteReads) -> None:
-        self._route_reads = check_route_reads(value)
-
-    @property
     def stats(self) -> dict[str, int]:
-        """How many statements ran where and why, such as `{"replica: READ": 3}`."""
         return {f"{route.value}: {why.name}": n for (route, why), n in self._counts.items()}
 
-    def explain(self, query: Query, params: Any = None) -> Decision:
-        """Decide where a statement would run in autocommit mode, and why; nothing is run."""
+    def explain(self, query: Query, params: Any) -> Decision:
         if self._session is None:
             raise UsageError("no engine is attached to this connection; see pgmd.psycopg.attach()")
         return self._session.explain(query, params)
@@ -101,7 +89,7 @@ class Routing:
     def profile(self, profile: Profile) -> None:
         self._profile = profile
         # Looked at for every statement.
-        self.is_plain = self._session is None and profile.dialect is Dialect.POSTGRES
+        self.is_plain = self._session is None and not profile.needs_coping
 
     def close(self) -> None:
         session = self._session
@@ -127,19 +115,6 @@ class Routing:
         return True
 
     # -------------------------------------------------------------------------------- statements
-
-    def request(self, cursor: Any, query: Query, params: Any) -> Request | None:
-        """What is about to be sent; None where only psycopg can read it."""
-        try:
-            if is_client(cursor):
-                if params is not None:
-                    query, params = merged(query, params, cursor.adapters), None
-            elif isinstance(cursor, psycopg.raw_cursor.RawCursorMixin) and params is not None:
-                return None
-            return Request.read(query, params, None)
-        except (psycopg.Error, TypeError, ValueError):
-            # psycopg will say so.
-            return None
 
     def may_read(self, cursor: Any, request: Request | None, form: pq.Format) -> bool:
         """Whether a replica may run this now; if not it is known, and counted, why."""
@@ -177,7 +152,7 @@ class Routing:
         self, session: Session[Any], connection: Any, request: Request, decision: Decision
     ) -> Result[Any] | Decision:
         """Run a read on a replica, or say why the endpoint must run it."""
-        if not _reads_only(connection) or self.in_snapshot:
+        if not reads_only(connection) or self.in_snapshot:
             return session._runner.on_replica(request, decision, None)
         self._open_snapshot(session, connection)
         try:
@@ -214,11 +189,11 @@ class Routing:
             return Reason.FAILED, "closed"
         if self.route_reads == "off":
             return Reason.ASKED, "route_reads is off"
-        if connection._pipeline is not None:
+        if connection._books.pipeline_status != _NO_PIPELINE:
             return Reason.TRANSACTION, "a pipeline"
         if self.seems_begun:
             return None
-        if connection.pgconn.transaction_status != _IDLE or self.in_transaction:
+        if connection._books.transaction_status != _IDLE or self.in_transaction:
             return Reason.TRANSACTION, ""
         waits = self.route_reads == "lazy-begin" or connection.read_only
         if not connection.autocommit and not waits:
@@ -227,7 +202,7 @@ class Routing:
 
     def _is_nested(self, request: Request) -> bool:
         session = self._session
-        if session is None or self.profile.dialect is Dialect.POSTGRES:
+        if session is None or not self.profile.sends_nested_as_text:
             return False
         return session._engine._knowledge.shapes.is_nested(request)
 
@@ -297,7 +272,7 @@ class Routing:
 
     def may_wait(self, connection: Any) -> bool:
         """Whether a transaction() can wait for its first statement: it may be a replica's."""
-        is_idle = connection.pgconn.transaction_status == _IDLE and not self.in_transaction
+        is_idle = connection._books.transaction_status == _IDLE and not self.in_transaction
         routes = self._session is not None and self.route_reads != "off"
         return bool(connection.read_only and routes and (is_idle or self.seems_begun))
 
@@ -313,13 +288,13 @@ class Routing:
     def _retreat(self, connection: Any) -> None:
         """The first statement of a transaction needs the endpoint: nothing was seen so far."""
         self.end_snapshot(connection)
-        if connection._num_transactions:
+        if seam.nesting(connection):
             self.seem_begun(connection)
 
     def leave_snapshot(self, connection: Any, statement: Statement | None) -> None:
         """The endpoint goes on with what began on a replica, where it may see another moment."""
         writes = statement is not None and statement.facts & (Fact.WRITES | Fact.DDL)
-        if writes and self.profile.dialect is Dialect.POSTGRES:
+        if writes and self.profile.fails_transactions:
             # It refuses, in its own words, and everything after it.
             self._retreat(connection)
             return
@@ -328,7 +303,7 @@ class Routing:
                 f"cannot execute {statement.verb or 'this'} in a read-only transaction"
             )
         ends = statement is not None and statement.ends_transaction
-        if not ends and _sees_one_moment(connection):
+        if not ends and sees_one_moment(connection, self.profile):
             raise NotSupportedError(
                 "this read-only transaction is on a replica, which cannot run this: run it in one "
                 "of its own, or set connection.pgmd.route_reads to 'off' before the transaction"
@@ -353,7 +328,7 @@ class Routing:
         """The endpoint is about to run a statement. Raises `NotSupportedError` for what the server
         is known to lack, before it is sent."""
         connection = cursor.connection
-        connection._check_connection_ok()
+        seam.check_open(connection)
         statement = analyse(request.text) if request is not None else None
         if statement is not None and not statement.is_read:
             check_sendable(self.profile, statement)
@@ -380,9 +355,9 @@ class Routing:
             self.in_transaction = statement.verb in ("BEGIN", "START")
         if self._session is None or not statement.outlives_transaction:
             return
-        is_idle = connection.pgconn.transaction_status == _IDLE and not self.in_transaction
+        is_idle = connection._books.transaction_status == _IDLE and not self.in_transaction
         runner = self._session._runner
-        replays = self.profile.dialect is Dialect.DUCKDB and is_idle
+        replays = self.profile.shares_settings and is_idle
         runner.ledger = runner.ledger.after(statement, replays=replays)
 
     def explained(
@@ -391,7 +366,7 @@ class Routing:
         """The error that PostgreSQL would have given, with its outcome."""
         text = statement.text if statement is not None else None
         known = error
-        if self.profile.dialect is Dialect.DUCKDB and not isinstance(error, Error):
+        if not self.profile.tells_sqlstates and not isinstance(error, Error):
             known = from_endpoint(error, text=text)
         is_read = statement is not None and statement.is_read
         return annotate(known, is_read=is_read, lost=lost)
@@ -403,33 +378,14 @@ class Routing:
             return
         runner, log = session._runner, session._engine.log
         runner.seen = max(runner.seen, log.started)
-        if self._write is None or connection._pipeline is not None or self.in_transaction:
+        if self._write is None or self.in_transaction:
             return
-        if connection.pgconn.transaction_status != _IDLE and not connection.closed:
+        if connection._books.pipeline_status != _NO_PIPELINE:
+            return
+        if connection._books.transaction_status != _IDLE and not connection.closed:
             return
         write, self._write = self._write, None
         log.finish(write)
         changed, self._changed_schema = self._changed_schema, False
         if changed:
             session._engine.schema_changed()
-
-
-def is_client(cursor: Any) -> bool:
-    """Whether it binds on the client."""
-    return isinstance(cursor, psycopg.client_cursor.ClientCursorMixin)
-
-
-def _reads_only(connection: Any) -> bool:
-    """Whether a statement is in a read-only transaction, or begins one."""
-    is_block = not connection.autocommit or connection._num_transactions
-    return bool(connection.read_only and is_block)
-
-
-def _sees_one_moment(connection: Any) -> bool:
-    """Whether all statements of its transaction must see the same state."""
-    is_committed = connection.isolation_level in (None, *_COMMITTED)
-    is_blocked = connection._num_transactions > 0
-    return is_blocked or not is_committed or connection.pgmd.profile.dialect is Dialect.DUCKDB
-
-
-_COMMITTED = (psycopg.IsolationLevel.READ_COMMITTED, psycopg.IsolationLevel.READ_UNCOMMITTED)

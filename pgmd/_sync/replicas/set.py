@@ -19,10 +19,11 @@ from ...replicas.members import Member, Opener, same_copy
 from ...replicas.wire import Wire
 from ...routing.freshness import Freshness
 from ...runtime import threads as runtime
+from ...servers.coping import send_texts
 from ...servers.profile import Dialect
 from ...settings.config import Replica
 from ...settings.redact import Redactor
-from ..sides.endpoint import Pooled, has_gone, send_texts
+from ..sides.endpoint import Pooled, has_gone
 from .keeper import Keeper, Keeping
 from .slots import Slots
 

@@ -14,19 +14,18 @@ import psycopg
 import psycopg_pool
 from psycopg import Connection
 from psycopg.pq import TransactionStatus
-from psycopg.types.string import StrDumper
 from psycopg_pool import ConnectionPool
 
-from ...errors import NotSupportedError, PoolClosed, PoolTimeout
+from ...errors import PoolClosed, PoolTimeout
 from ...local.opening import make_local
 from ...pooling import Slot
 from ...process.clock import now
 from ...process.forking import disconnect, hold
 from ...runtime import threads as runtime
-from ...servers.profile import PROBE, Dialect, Profile, recognise
+from ...servers.coping import send_texts
+from ...servers.profile import PROBE, Profile, recognise
 from ...settings.config import Endpoint
 from ...settings.redact import Redactor
-from ...sql import Statement
 from ..replicas.slots import Slots
 
 if TYPE_CHECKING:
@@ -250,7 +249,7 @@ class EndpointPool:
 
     def _configure(self, connection: Pooled) -> None:
         connection.prepare_threshold = self.profile.prepare_threshold
-        if self.profile.dialect is Dialect.DUCKDB:
+        if not self.profile.infers_parameters:
             send_texts(connection)
         connection.rested_since = now()
 
@@ -279,13 +278,6 @@ def _places(settings: Endpoint) -> Slots[str]:
     return places
 
 
-def send_texts(connection: Pooled) -> None:
-    """Have a str sent as text."""
-    # psycopg leaves its type open, and a parameter without a type that decides a result column is
-    # "ambiguous" to MotherDuck (github.com/hrl20/metabase, FIXES.md).
-    connection.adapters.register_dumper(str, StrDumper)
-
-
 def _check(connection: Pooled) -> None:
     """Raise if the server has gone: seen on the socket, or asked after a long rest."""
     if now() - connection.rested_since > _CHECK_AFTER:
@@ -308,18 +300,3 @@ def _has_news(socket: int) -> bool:
     poll = select.poll()
     poll.register(socket, select.POLLIN)
     return bool(poll.poll(0))
-
-
-def check_sendable(profile: Profile, statement: Statement) -> None:
-    """Raise `NotSupportedError` for what the endpoint is known to lack."""
-    reason = profile.refusal(statement.why, statement.words)
-    if reason is not None:
-        raise NotSupportedError(f"a {profile.name} endpoint has no {reason}")
-
-
-def unsupported_savepoint(profile: Profile) -> NotSupportedError:
-    """What a nested transaction() meets where there is no SAVEPOINT."""
-    return NotSupportedError(
-        f"a nested transaction() needs SAVEPOINT, which a {profile.name} endpoint does not have; "
-        "use one transaction() for all of it"
-    )
