@@ -99,9 +99,9 @@ class Unconverted:
     """What psycopg would have sent, worked out when somebody looks at it."""
 
     def __init__(self, kind: Any, query: Any, params: Any, adapters: AdaptersMap) -> None:
-        self._kind, self._given, self._adapters = kind, (query, params), adapters
+        self._kind, self._sent, self._given = kind, (query, params), adapters
 
     def __getattr__(self, name: str) -> Any:
-        converted = self._kind(Transformer(unconnected(self._adapters)))
-        converted.convert(*self._given)
+        converted = self._kind(Transformer(unconnected(self._given)))
+        converted.convert(*self._sent)
         return getattr(converted, name)

@@ -36,7 +36,7 @@ class Shown:
         self._columns = columns
         self._rows: list[Any] = []
         self._more = rows
-        self._adapters = AdaptersMap(adapters)
+        self._given = AdaptersMap(adapters)
         self._format = form
         self._loads: list[Callable[[Any], Any] | None] = []
         count = done.rowcount
@@ -143,7 +143,7 @@ class Shown:
     def _loader(self, adapters: AdaptersMap, column: Column) -> Callable[[Any], Any] | None:
         oid = column.type_code
         found = adapters.get_loader(oid, self._format)
-        if found is self._adapters.get_loader(oid, self._format):
+        if found is self._given.get_loader(oid, self._format):
             return None
         if found is None or oid not in _REWRITABLE or self._format != pq.Format.TEXT:
             raise NotSupportedError(
@@ -160,7 +160,7 @@ class Shown:
 
     @cached_property
     def _writer(self) -> Any:
-        return Transformer(self._adapters)
+        return Transformer(self._given)
 
     def _written(self, value: Any) -> bytes | None:
         if value is None:

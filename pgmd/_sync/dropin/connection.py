@@ -357,7 +357,7 @@ class Connection(Fitting[Row]):
             return  # psycopg would begin it again on a server that says "idle" in a transaction
         if has_begun and self.autocommit:
             # A transaction() that has waited for it.
-            yield from seam.command(self, self._get_tx_start_command())
+            yield from seam.command(self, seam.start_command(self))
         yield from super()._start_query()
         if not self.autocommit and not self._routing.profile.reports_transactions:
             self._routing.in_transaction = True
