@@ -8,7 +8,6 @@ run on the engine's replicas, and `connection.pgmd` tells what was done.
 from __future__ import annotations
 
 import logging as logging
-import sys
 from typing import Any
 
 import psycopg as _psycopg
@@ -58,16 +57,10 @@ from .._sync.dropin.cursors import RawCursor as RawCursor
 from .._sync.dropin.cursors import RawServerCursor as RawServerCursor
 from .._sync.dropin.cursors import ServerCursor as ServerCursor
 from .._sync.engine import Engine
+from ..dropin.alias import install as _install
 
 connect = Connection.connect
-# `from pgmd.psycopg.rows import dict_row`, as from psycopg.
-sys.modules.update(
-    {
-        f"{__name__}.{name.removeprefix('psycopg.')}": module
-        for name, module in list(sys.modules.items())
-        if name.startswith("psycopg.") and not name.startswith("psycopg._")
-    }
-)
+_install(__name__, "psycopg")
 
 
 def __getattr__(name: str) -> Any:
