@@ -5,8 +5,11 @@ The pools' `kwargs` take what `pgmd.psycopg.connect()` takes: `engine`, `route_r
 
 from __future__ import annotations
 
-# All of psycopg_pool: a test compares the names.
-from psycopg_pool import *  # noqa: F403
+from psycopg_pool import PoolClosed as PoolClosed
+from psycopg_pool import PoolTimeout as PoolTimeout
+from psycopg_pool import TooManyRequests as TooManyRequests
+
+# All of psycopg_pool, name by name; a test compares them.
 from psycopg_pool import __all__ as __all__
 from psycopg_pool import __version__ as __version__
 from psycopg_pool import abc as abc
