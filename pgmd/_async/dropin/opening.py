@@ -78,12 +78,12 @@ class AsyncOpening(Standing[Row], psycopg.AsyncConnection[Row]):
 
     def cancel(self) -> None:
         """As psycopg's, also of what runs on a replica."""
-        if not self._routing.cancel() and not self._is_unopened:
+        if not self._routing.cancel() and self._standing_in is None:
             psycopg.AsyncConnection.cancel(as_booked(self))
 
     async def cancel_safe(self, *, timeout: float = 30.0) -> None:
         """As psycopg's, also of what runs on a replica."""
-        if not self._routing.cancel() and not self._is_unopened:
+        if not self._routing.cancel() and self._standing_in is None:
             await psycopg.AsyncConnection.cancel_safe(as_booked(self), timeout=timeout)
 
     async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:

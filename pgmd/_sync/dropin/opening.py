@@ -79,12 +79,12 @@ class Opening(Standing[Row], psycopg.Connection[Row]):
 
     def cancel(self) -> None:
         """As psycopg's, also of what runs on a replica."""
-        if not self._routing.cancel() and not self._is_unopened:
+        if not self._routing.cancel() and self._standing_in is None:
             psycopg.Connection.cancel(as_booked(self))
 
     def cancel_safe(self, *, timeout: float = 30.0) -> None:
         """As psycopg's, also of what runs on a replica."""
-        if not self._routing.cancel() and not self._is_unopened:
+        if not self._routing.cancel() and self._standing_in is None:
             psycopg.Connection.cancel_safe(as_booked(self), timeout=timeout)
 
     def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
