@@ -35,7 +35,7 @@ class AsyncDescribing:
         self._time_zone = time_zone
         self._shapes = shapes
         # An endpoint with the replicas' dialect returns what they return.
-        self._asks = endpoint is not None and not profile.speaks_duckdb
+        self._asks = endpoint is not None and not profile.describes_alike
         self._dialect = "alone" if endpoint is None else profile.dialect.value
 
     async def shape(self, request: Request) -> Sequence[Column] | None:

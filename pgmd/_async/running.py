@@ -124,7 +124,7 @@ class AsyncRunning(AsyncChoosing):
         block = self.state.block
         if block is None:
             self.state.keep(lent)
-            self.state.has_set(statement, replays=self.core.profile.speaks_duckdb)
+            self.state.has_set(statement, replays=self.core.profile.shares_settings)
         elif statement.outlives_transaction:
             block.keeps_connection = True
             self.state.has_set(statement, replays=False)

@@ -188,7 +188,7 @@ class Core:
 
     def explained(self, error: psycopg.Error, text: str | None = None) -> psycopg.Error:
         """The error that PostgreSQL would have given, where the endpoint does not tell."""
-        return from_endpoint(error, text=text) if self.profile.speaks_duckdb else error
+        return error if self.profile.tells_sqlstates else from_endpoint(error, text=text)
 
     def schema_changed(self) -> None:
         """Forget what was known of tables, and look again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -20,6 +20,12 @@ class Found(NamedTuple):
     rowcount: int
     statusmessage: str | None
     loaded: float = 0.0
+
+    @property
+    def description(self) -> Sequence[Any]:
+        """The columns, as a driver's cursor describes them."""
+        columns = self.columns
+        return columns if isinstance(columns, Sequence) else columns.description or ()
 
 
 class Setback(NamedTuple):

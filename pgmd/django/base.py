@@ -38,8 +38,8 @@ from psycopg.pq import Format
 from .. import psycopg
 from .._sync.dropin.attached import address_of
 from .._sync.engine import Engine, engine_of
-from ..dropin.shown import Identity, identity
-from ..servers.profile import Dialect
+from ..dropin.identity import PLAIN, Identity, identity
+from ..servers.profile import Profile
 from ..settings.conninfo import is_motherduck
 from ..urls import ENGINE_WORDS, from_params
 from .features import DatabaseFeatures
@@ -56,7 +56,7 @@ class DatabaseWrapper(theirs.DatabaseWrapper):  # type: ignore[misc]
     ops_class = DatabaseOperations
     # Whether connections may be in a time zone that is not the settings' any more.
     _has_moved = False
-    _dialect: Dialect | None = None
+    _profile: Profile | None = None
 
     def __init__(self, settings_dict: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         super().__init__({**settings_dict, "OPTIONS": _options(settings_dict)}, *args, **kwargs)
@@ -85,7 +85,7 @@ class DatabaseWrapper(theirs.DatabaseWrapper):  # type: ignore[misc]
         engine = import_string(engine) if isinstance(engine, str) else engine
         engine = engine if isinstance(engine, Engine) else engine()
         profile = engine._core.profile
-        if profile.dialect is Dialect.POSTGRES and profile.time_zone != self.timezone_name:
+        if profile.takes_options and profile.time_zone != self.timezone_name:
             raise ImproperlyConfigured(
                 f"OPTIONS: the engine's endpoint is in the time zone {profile.time_zone!r}, "
                 f"Django's connections in {self.timezone_name!r}: open the engine with "
@@ -121,9 +121,9 @@ class DatabaseWrapper(theirs.DatabaseWrapper):  # type: ignore[misc]
     def _configure_timezone(self, connection: Any) -> bool:
         profile = connection.pgmd.profile
         is_there = profile.time_zone == self.timezone_name and not self._has_moved
-        if is_there and (connection._is_unopened or profile.dialect is Dialect.DUCKDB):
+        if is_there and (connection._is_unopened or not profile.takes_options):
             return False
-        if profile.dialect is Dialect.POSTGRES:
+        if profile.takes_options:
             return bool(super()._configure_timezone(connection))
         # It keeps this connection's reads on the endpoint.
         with connection.cursor() as cursor:
@@ -131,16 +131,16 @@ class DatabaseWrapper(theirs.DatabaseWrapper):  # type: ignore[misc]
         return True
 
     @property
-    def dialect(self) -> Dialect:
-        """The SQL that the server speaks."""
-        if self._dialect is None:
+    def profile(self) -> Profile:
+        """What the server can do."""
+        if self._profile is None:
             try:
                 with self.temporary_connection():
-                    self._dialect = self.connection.pgmd.profile.dialect
+                    self._profile = self.connection.pgmd.profile
             except (OperationalError, AssertionError):
                 # Only SQL is wanted; no server is there, or a SimpleTestCase forbids it.
-                return Dialect.POSTGRES
-        return self._dialect
+                return PLAIN
+        return self._profile
 
     # ------------------------------------------------------------------------------ cursors
 
@@ -155,9 +155,9 @@ class DatabaseWrapper(theirs.DatabaseWrapper):  # type: ignore[misc]
         return theirs.ServerSideCursor(self.connection, name=name, **settings)
 
     def chunked_cursor(self) -> Any:
-        if self.dialect is Dialect.DUCKDB:
-            return self.cursor()
-        return super().chunked_cursor()
+        if self.profile.has_named_cursors:
+            return super().chunked_cursor()
+        return self.cursor()
 
     def is_usable(self) -> bool:
         if self.connection is None or self.connection.closed:
@@ -175,14 +175,14 @@ class DatabaseWrapper(theirs.DatabaseWrapper):  # type: ignore[misc]
 
     @property
     def operators(self) -> Mapping[str, str]:
-        if self.dialect is Dialect.DUCKDB:
+        if not self.profile.escapes_in_patterns:
             return DUCKDB_OPERATORS
         found: Mapping[str, str] = super().operators
         return found
 
     @property
     def pattern_ops(self) -> Mapping[str, str]:
-        if self.dialect is Dialect.DUCKDB:
+        if not self.profile.escapes_in_patterns:
             return DUCKDB_PATTERNS
         found: Mapping[str, str] = super().pattern_ops
         return found

@@ -6,11 +6,9 @@ from typing import Any
 
 from django.db.backends.postgresql.features import DatabaseFeatures as PostgresFeatures
 
-from ..servers.profile import Dialect
 
-
-def _speaks_postgres(features: Any) -> bool:
-    return features.connection.dialect is Dialect.POSTGRES
+def _if(ability: str) -> Any:
+    return property(lambda features: getattr(features.connection.profile, ability))
 
 
 class DatabaseFeatures(PostgresFeatures):  # type: ignore[misc]
@@ -19,11 +17,11 @@ class DatabaseFeatures(PostgresFeatures):  # type: ignore[misc]
     # DuckDB has no column that depends on the key of its table: a replica, too, wants them all.
     allows_group_by_selected_pks = False
 
-    uses_savepoints = property(_speaks_postgres)
-    can_release_savepoints = property(_speaks_postgres)
-    can_defer_constraint_checks = property(_speaks_postgres)
-    has_select_for_update = property(_speaks_postgres)
-    has_select_for_update_nowait = property(_speaks_postgres)
-    has_select_for_update_of = property(_speaks_postgres)
-    has_select_for_update_skip_locked = property(_speaks_postgres)
-    has_select_for_no_key_update = property(_speaks_postgres)
+    uses_savepoints = _if("has_savepoints")
+    can_release_savepoints = _if("has_savepoints")
+    can_defer_constraint_checks = _if("has_deferred_constraints")
+    has_select_for_update = _if("has_row_locks")
+    has_select_for_update_nowait = _if("has_row_locks")
+    has_select_for_update_of = _if("has_row_locks")
+    has_select_for_update_skip_locked = _if("has_row_locks")
+    has_select_for_no_key_update = _if("has_row_locks")

@@ -8,8 +8,6 @@ from typing import Any
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.backends.postgresql.operations import DatabaseOperations as PostgresOperations
 
-from ..servers.profile import Dialect
-
 # DuckDB's LIKE has no escape character unless it is named, and its ~ takes the whole text.
 _ESCAPE = r" ESCAPE '\'"
 DUCKDB_OPERATORS = {
@@ -28,6 +26,6 @@ class DatabaseOperations(PostgresOperations):  # type: ignore[misc]
 
     def compiler(self, compiler_name: str) -> Any:
         # PostgreSQL's own unnests several arrays at once.
-        if self.connection.dialect is Dialect.DUCKDB:
-            return getattr(import_module("django.db.models.sql.compiler"), compiler_name)
-        return super().compiler(compiler_name)
+        if self.connection.profile.unnests_together:
+            return super().compiler(compiler_name)
+        return getattr(import_module("django.db.models.sql.compiler"), compiler_name)

@@ -67,17 +67,84 @@ class Profile:
         return _LACKING.get(verb)
 
     @property
-    def speaks_duckdb(self) -> bool:
-        """Whether it has the replicas' SQL: they describe, set and refuse what it does."""
-        return self.dialect is Dialect.DUCKDB
-
-    @property
-    def sends_nested_as_text(self) -> bool:
-        """Whether a STRUCT, a MAP or a list in a list arrives as DuckDB's text for it."""
+    def describes_alike(self) -> bool:
+        """Whether it names and types the columns of a result as a replica does."""
         return self.dialect is Dialect.DUCKDB
 
     @property
     def has_savepoints(self) -> bool:
+        return self.dialect is Dialect.POSTGRES
+
+    # ----------------------------------------- what psycopg and Django expect, and DuckDB has not
+
+    @property
+    def needs_coping(self) -> bool:
+        """Whether psycopg, which is written for PostgreSQL, cannot be left to itself."""
+        return self.dialect is not Dialect.POSTGRES
+
+    @property
+    def has_isolation_levels(self) -> bool:
+        """Whether BEGIN takes them, and DEFERRABLE; else every transaction sees one moment."""
+        return self.dialect is Dialect.POSTGRES
+
+    @property
+    def has_two_phase(self) -> bool:
+        return self.dialect is Dialect.POSTGRES
+
+    @property
+    def has_named_cursors(self) -> bool:
+        return self.dialect is Dialect.POSTGRES
+
+    @property
+    def has_row_locks(self) -> bool:
+        return self.dialect is Dialect.POSTGRES
+
+    @property
+    def has_deferred_constraints(self) -> bool:
+        return self.dialect is Dialect.POSTGRES
+
+    @property
+    def infers_parameters(self) -> bool:
+        """Whether it works out the type of a parameter that comes without one."""
+        return self.dialect is Dialect.POSTGRES
+
+    @property
+    def counts_in_tags(self) -> bool:
+        """Whether a write is counted in its command tag, and not in a row of its own."""
+        return self.dialect is Dialect.POSTGRES
+
+    @property
+    def tells_sqlstates(self) -> bool:
+        return self.dialect is Dialect.POSTGRES
+
+    @property
+    def fails_transactions(self) -> bool:
+        """Whether a statement that fails takes the rest of its transaction with it."""
+        return self.dialect is Dialect.POSTGRES
+
+    @property
+    def sends_nested_as_text(self) -> bool:
+        """Whether lists and structs come in a form that psycopg takes for text."""
+        return self.dialect is Dialect.DUCKDB
+
+    @property
+    def shares_settings(self) -> bool:
+        """Whether SET means on a replica, which is a DuckDB, what it means here."""
+        return self.dialect is Dialect.DUCKDB
+
+    @property
+    def takes_options(self) -> bool:
+        """Whether libpq's `options` set TimeZone and others for a connection."""
+        return self.dialect is Dialect.POSTGRES
+
+    @property
+    def escapes_in_patterns(self) -> bool:
+        """Whether LIKE escapes with a backslash of itself, and ~ finds a part of a text."""
+        return self.dialect is Dialect.POSTGRES
+
+    @property
+    def unnests_together(self) -> bool:
+        """Whether UNNEST takes several arrays."""
         return self.dialect is Dialect.POSTGRES
 
 

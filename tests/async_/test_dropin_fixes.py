@@ -23,7 +23,7 @@ async def connected(stand: Stand, **options: Any) -> psycopg.AsyncConnection[Any
 @pytest.mark.only("postgres", reason="there nothing is to be mended")
 async def test_postgresql_is_psycopgs_own(stand: Stand) -> None:
     async with await connected(stand) as connection:
-        assert connection.pgmd.is_plain
+        assert connection._routing.is_plain
         assert connection.prepare_threshold == 5
         await connection.set_deferrable(True)
         async with connection.transaction(), connection.transaction():

@@ -75,22 +75,22 @@ async def test_a_replica_shows_one_snapshot_until_it_moves_on(shared_lake: Lake)
 async def test_a_replica_of_the_newest_snapshot_is_not_opened_anew(shared_lake: Lake) -> None:
     shared_lake.write(MANY)
     async with reading(shared_lake) as engine:
-        before = engine.members
+        before = engine._core.replicas.members
         since = before[0].freshness.since
         await engine.publish()
-        assert engine.members == before
-        assert engine.members[0].freshness.since > since
+        assert engine._core.replicas.members == before
+        assert engine._core.replicas.members[0].freshness.since > since
         shared_lake.write("DELETE FROM t")
         await engine.publish()
-        assert engine.members != before
+        assert engine._core.replicas.members != before
 
 
 async def test_refresh_moves_it_on_by_itself(shared_lake: Lake) -> None:
     shared_lake.write(MANY)
     async with reading(shared_lake, refresh=0.05) as engine, engine.session() as s:
-        first = engine.members
+        first = engine._core.replicas.members
         shared_lake.write("DELETE FROM t")
-        await until(lambda: engine.members != first)
+        await until(lambda: engine._core.replicas.members != first)
         assert await count(s) == 0
 
 
@@ -130,7 +130,7 @@ async def test_a_snapshot_that_expires_while_it_is_shown_is_given_up(shared_lake
 
         while not await is_back():
             await pause()
-        assert engine.replicas.failures == {}
+        assert engine._core.replicas.failures == {}
 
 
 # ------------------------------------------------------------------------------- boundaries
@@ -141,7 +141,8 @@ async def test_a_replica_changes_nothing_in_its_lake(shared_lake: Lake) -> None:
     shared_lake.write("CALL ducklake_expire_snapshots('lake', older_than => now())")
     before = shared_lake.files()
     async with reading(shared_lake) as engine, engine.session() as s:
-        slot = await engine.replicas.lend(lambda _: True)
+        slot = await engine._core.replicas.lend(lambda _: True)
+        lent: Any = engine._core.lent_of(slot)
         try:
             for statement in (
                 "INSERT INTO t VALUES (2, 'y')",
@@ -155,9 +156,9 @@ async def test_a_replica_changes_nothing_in_its_lake(shared_lake: Lake) -> None:
                 f"ATTACH '{shared_lake.data}.duckdb' AS another",
             ):
                 with pytest.raises(duckdb.Error):
-                    await engine.replicas.command(slot, run(), statement)
+                    await lent._command(statement)
         finally:
-            engine.replicas.give_back(slot)
+            engine._core.replicas.give_back(slot)
         # DuckLake would remove these files even where it may not note that it has.
         remove = "SELECT * FROM ducklake_cleanup_old_files(%s, cleanup_all => true)"
         for ask in (s.execute, s.replica.execute):
@@ -178,7 +179,7 @@ def run() -> Any:
 
 def lake_name(engine: pgmd.AsyncEngine) -> Any:
     asked = "SELECT database_name FROM duckdb_databases() WHERE type = 'ducklake'"
-    return engine.replicas.members[0].instance.ask(asked)[0]
+    return engine._core.replicas.members[0].instance.ask(asked)[0]
 
 
 async def test_the_data_may_be_elsewhere_than_the_catalogue_says(lake: Lake) -> None:
@@ -204,12 +205,14 @@ async def test_the_catalogues_password_is_shown_nowhere(
     replica = pgmd.Replica(**settings)
     async with pgmd.AsyncEngine(replicas=[replica]) as engine, engine.session() as s:
         assert await count(s) == 1000
-        instance = engine.members[0].instance
+        instance = engine._core.replicas.members[0].instance
         shown = [
             instance.ask(f"SELECT list(x::VARCHAR) FROM {name}() AS x")
             for name in ("duckdb_databases", "duckdb_secrets", "duckdb_settings")
         ]
-        assert password not in repr([replica, engine, engine.settings, engine.members, shown])
+        assert password not in repr(
+            [replica, engine, engine.settings, engine._core.replicas.members, shown]
+        )
 
 
 async def test_a_catalogue_that_is_not_there_is_a_replica_that_does_not_open(

@@ -281,7 +281,7 @@ def test_threads(shop: Shop) -> None:
 
 def test_the_log_of_queries(shop: Shop) -> None:
     """As with DEBUG; what Django shows needs no connection to the server either."""
-    assert shop.connection.dialect
+    assert shop.connection.profile
     shop.connection.close()
     shop.connection.force_debug_cursor = True
     found = Customer.objects.filter(city="Paris").values_list("name")

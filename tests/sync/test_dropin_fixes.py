@@ -24,7 +24,7 @@ def connected(stand: Stand, **options: Any) -> psycopg.Connection[Any]:
 @pytest.mark.only("postgres", reason="there nothing is to be mended")
 def test_postgresql_is_psycopgs_own(stand: Stand) -> None:
     with connected(stand) as connection:
-        assert connection.pgmd.is_plain
+        assert connection._routing.is_plain
         assert connection.prepare_threshold == 5
         connection.set_deferrable(True)
         with connection.transaction(), connection.transaction():

@@ -76,22 +76,22 @@ def test_a_replica_shows_one_snapshot_until_it_moves_on(shared_lake: Lake) -> No
 def test_a_replica_of_the_newest_snapshot_is_not_opened_anew(shared_lake: Lake) -> None:
     shared_lake.write(MANY)
     with reading(shared_lake) as engine:
-        before = engine.members
+        before = engine._core.replicas.members
         since = before[0].freshness.since
         engine.publish()
-        assert engine.members == before
-        assert engine.members[0].freshness.since > since
+        assert engine._core.replicas.members == before
+        assert engine._core.replicas.members[0].freshness.since > since
         shared_lake.write("DELETE FROM t")
         engine.publish()
-        assert engine.members != before
+        assert engine._core.replicas.members != before
 
 
 def test_refresh_moves_it_on_by_itself(shared_lake: Lake) -> None:
     shared_lake.write(MANY)
     with reading(shared_lake, refresh=0.05) as engine, engine.session() as s:
-        first = engine.members
+        first = engine._core.replicas.members
         shared_lake.write("DELETE FROM t")
-        until(lambda: engine.members != first)
+        until(lambda: engine._core.replicas.members != first)
         assert count(s) == 0
 
 
@@ -131,7 +131,7 @@ def test_a_snapshot_that_expires_while_it_is_shown_is_given_up(shared_lake: Lake
 
         while not is_back():
             pause()
-        assert engine.replicas.failures == {}
+        assert engine._core.replicas.failures == {}
 
 
 # ------------------------------------------------------------------------------- boundaries
@@ -142,7 +142,8 @@ def test_a_replica_changes_nothing_in_its_lake(shared_lake: Lake) -> None:
     shared_lake.write("CALL ducklake_expire_snapshots('lake', older_than => now())")
     before = shared_lake.files()
     with reading(shared_lake) as engine, engine.session() as s:
-        slot = engine.replicas.lend(lambda _: True)
+        slot = engine._core.replicas.lend(lambda _: True)
+        lent: Any = engine._core.lent_of(slot)
         try:
             for statement in (
                 "INSERT INTO t VALUES (2, 'y')",
@@ -156,9 +157,9 @@ def test_a_replica_changes_nothing_in_its_lake(shared_lake: Lake) -> None:
                 f"ATTACH '{shared_lake.data}.duckdb' AS another",
             ):
                 with pytest.raises(duckdb.Error):
-                    engine.replicas.command(slot, run(), statement)
+                    lent._command(statement)
         finally:
-            engine.replicas.give_back(slot)
+            engine._core.replicas.give_back(slot)
         # DuckLake would remove these files even where it may not note that it has.
         remove = "SELECT * FROM ducklake_cleanup_old_files(%s, cleanup_all => true)"
         for ask in (s.execute, s.replica.execute):
@@ -179,7 +180,7 @@ def run() -> Any:
 
 def lake_name(engine: pgmd.Engine) -> Any:
     asked = "SELECT database_name FROM duckdb_databases() WHERE type = 'ducklake'"
-    return engine.replicas.members[0].instance.ask(asked)[0]
+    return engine._core.replicas.members[0].instance.ask(asked)[0]
 
 
 def test_the_data_may_be_elsewhere_than_the_catalogue_says(lake: Lake) -> None:
@@ -203,12 +204,14 @@ def test_the_catalogues_password_is_shown_nowhere(dsn: str, tmp_path: Path, give
     replica = pgmd.Replica(**settings)
     with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
         assert count(s) == 1000
-        instance = engine.members[0].instance
+        instance = engine._core.replicas.members[0].instance
         shown = [
             instance.ask(f"SELECT list(x::VARCHAR) FROM {name}() AS x")
             for name in ("duckdb_databases", "duckdb_secrets", "duckdb_settings")
         ]
-        assert password not in repr([replica, engine, engine.settings, engine.members, shown])
+        assert password not in repr(
+            [replica, engine, engine.settings, engine._core.replicas.members, shown]
+        )
 
 
 def test_a_catalogue_that_is_not_there_is_a_replica_that_does_not_open(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ...dropin.shown import Identity, identity
+from ...dropin.identity import Identity, identity
 from ...errors import ConfigurationError
 from ...runtime import aio as runtime
 from ...urls import from_params

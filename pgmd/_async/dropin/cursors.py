@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Self, cast
 from weakref import WeakKeyDictionary
 
@@ -12,12 +12,14 @@ from psycopg import pq
 from psycopg.rows import Row
 
 from ...answers.result import uncounted
-from ...dropin.shown import Shown, Unconverted, miscounted
-from ...dropin.standin import is_stand_in
+from ...dropin import seam
+from ...dropin.adapters import Unconverted, request_of
+from ...dropin.shown import Shown
+from ...dropin.standin import as_booked, is_stand_in
 from ...request import Request
-from ...servers.profile import Dialect
+from ...servers.coping import miscounted
 from ...sql import Statement
-from .placing import AsyncRouting
+from .placing import AsyncPlacing
 
 Query = Any
 
@@ -28,6 +30,13 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
     __module__ = "pgmd.psycopg"
     __slots__ = ()
 
+    def __init__(self, connection: Any, *args: Any, **kwargs: Any) -> None:
+        if connection._routing.is_plain:
+            super().__init__(connection, *args, **kwargs)
+        else:
+            super().__init__(as_booked(connection), *args, **kwargs)
+            seam.belong(self, connection)
+
     async def execute(
         self,
         query: Query,
@@ -37,11 +46,11 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
         binary: bool | None = None,
     ) -> Self:
         """As psycopg's, on a replica where that gives the same; see `connection.pgmd`."""
-        connection: Any = self._conn
-        routing = connection.pgmd
+        connection: Any = self.connection
+        routing: AsyncPlacing = connection._routing
         if routing.is_plain:
             return await super().execute(query, params, prepare=prepare, binary=binary)
-        request = routing.request(self, query, params)
+        request = request_of(self, query, params)
         form = self.format if binary is None else pq.Format(bool(binary))
         # What is to be prepared is to be there, too.
         if (
@@ -49,8 +58,8 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
             and routing.may_read(self, request, form)
             and await self._read(request, form)
         ):
-            converted = Unconverted(self._query_cls, query, params, self._adapters)
-            self._query = cast("Any", converted)
+            given = Unconverted(seam.converter(self), query, params, self.adapters)
+            seam.keep_query(self, given)
             return self
         # Not by sending(): its generator would cost as much as all of the rest.
         statement = await routing.begin(self, request)
@@ -87,93 +96,66 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
                 await cast("Any", rows).aclose()
 
     @asynccontextmanager
-    async def copy(self, statement: Query, params: Any = None, **kwargs: Any) -> AsyncIterator[Any]:
+    async def copy(
+        self, statement: Query, params: Any = None, **kwargs: Any
+    ) -> AsyncIterator[psycopg.AsyncCopy]:
         """As psycopg's, where the server has COPY."""
         async with self._sending(statement), super().copy(statement, params, **kwargs) as copy:
             yield copy
-
-    def __repr__(self) -> str:
-        standing_in = cast("Any", self._conn)._standing_in
-        if standing_in is None:
-            return super().__repr__()
-        real, self._pgconn = self._pgconn, standing_in
-        try:
-            return super().__repr__()
-        finally:
-            self._pgconn = real
 
     # ------------------------------------------------------------------------------------ ours
 
     @asynccontextmanager
     async def _sending(self, query: Query) -> AsyncIterator[None]:
-        connection: Any = self._conn
-        routing = connection.pgmd
-        async with routing.sending(self, routing.request(self, query, None)):
+        connection: Any = self.connection
+        async with connection._routing.sending(self, request_of(self, query, None)):
             yield
 
     async def _connect(self) -> None:
         """Have a connection to the server."""
-        connection: Any = self._conn
-        if is_stand_in(self._pgconn) or connection._standing_in is not None:
+        connection: Any = self.connection
+        if is_stand_in(seam.channel(self)) or connection._standing_in is not None:
             await connection._open()
-            self._pgconn = connection._real
+            seam.send_through(self, connection._real)
 
-    async def _read(self, request: Request, form: pq.Format) -> bool:
+    async def _read(self, request: Request | None, form: pq.Format) -> bool:
         """Take the answer of a replica, if one may give it."""
-        connection: Any = self._conn
+        connection: Any = self.connection
         async with connection.lock:
-            shown = await connection.pgmd.read(self, request, form)
+            shown = await connection._routing.read(self, request, form)
             if shown is not None:
-                self._show(shown)
+                seam.show(self, shown)
+                # It shows the transaction that seems to be open.
+                seam.send_through(self, connection._books)
         return shown is not None
-
-    def _show(self, shown: Shown) -> None:
-        self._reset()
-        # Else psycopg would go on with its transformer for an equal query.
-        self._last_query = None
-        self._results = cast("Any", [shown])
-        self._select_current_result(0)
-
-    def _select_current_result(self, i: int, format: pq.Format | None = None) -> None:
-        shown: Any = self._results[i]
-        if not isinstance(shown, Shown):
-            super()._select_current_result(i, format)
-            return
-        self._iresult, self._pos = i, 0
-        self.pgresult = cast("Any", shown)
-        self._tx = cast("Any", shown)
-        self._rowcount = shown.ntuples if shown.nfields else -1
-        if shown.status == pq.ExecStatus.COMMAND_OK:
-            self._rowcount = -1 if shown.command_tuples is None else shown.command_tuples
-        with suppress(AttributeError):  # psycopg 3.2 asks the result for it
-            self._statusmessage = shown.command_status
-        self._make_row = self._make_row_maker()
 
     @classmethod
     def _loaders_changed(cls, wself: Any, oid: int, loader: Any) -> None:
         cursor = wself()
         if cursor is not None and isinstance(cursor.pgresult, Shown):
-            cursor.pgresult.reload(cursor._adapters)
+            cursor.pgresult.reload(cursor.adapters)
         else:
             super()._loaders_changed(wself, oid, loader)
 
     def _set_results(self, results: Any) -> None:
         super()._set_results(results)
-        dialect = cast("Any", self._conn).pgmd.profile.dialect
-        if self._execmany_returning is False and dialect is Dialect.DUCKDB:
-            self._rowcount += miscounted(results)
+        connection: Any = self.connection
+        # Only executemany() without returning selects none of them.
+        if self.pgresult is None and not connection._routing.profile.counts_in_tags:
+            seam.count_more(self, miscounted(results))
 
-    def _uncount(self, routing: AsyncRouting, statement: Statement | None) -> None:
+    def _uncount(self, routing: AsyncPlacing, statement: Statement | None) -> None:
         """DuckDB's own result of an UPDATE is a row with a count."""
-        if routing.profile.dialect is Dialect.POSTGRES or statement is None or statement.is_read:
+        if routing.profile.counts_in_tags or statement is None or statement.is_read:
             return
         answer = self.pgresult
-        if answer is None or answer.nfields != 1 or answer.ntuples > 1 or len(self._results) > 1:
+        if answer is None or answer.nfields != 1 or answer.ntuples > 1:
             return
-        rows: Any = self._tx.load_rows(0, answer.ntuples, tuple)
-        done = uncounted(statement, rows, cast("Any", self))
+        if not seam.has_one_result(self):
+            return
+        done = uncounted(statement, seam.all_rows(self), cast("Any", self))
         if done.rows is None:
-            self._show(Shown.of_command(done, self._adapters))
+            seam.show(self, Shown.of_command(done, self.adapters))
 
 
 def routed(cursor_class: type[Any]) -> type[Any]:
@@ -206,9 +188,9 @@ class AsyncRawCursor(psycopg.AsyncRawCursor[Row], AsyncCursor[Row]):
 class _OnServer(psycopg.AsyncServerCursor[Row]):
     async def execute(self, query: Query, params: Any = None, **kwargs: Any) -> Self:
         """As psycopg's."""
-        connection: Any = self._conn
+        connection: Any = self.connection
         await connection._open()
-        self._pgconn = connection._real
+        seam.send_through(self, connection._real)
         return await super().execute(query, params, **kwargs)
 
 

@@ -14,7 +14,6 @@ import psycopg
 import psycopg_pool
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
-from psycopg.types.string import StrDumper
 from psycopg_pool import AsyncConnectionPool
 
 from ...errors import PoolClosed, PoolTimeout
@@ -23,7 +22,8 @@ from ...pooling import Slot
 from ...process.clock import now
 from ...process.forking import disconnect, hold
 from ...runtime import aio as runtime
-from ...servers.profile import PROBE, Dialect, Profile, recognise
+from ...servers.coping import send_texts
+from ...servers.profile import PROBE, Profile, recognise
 from ...settings.endpoint import Endpoint
 from ...settings.redact import Redactor
 from ..replicas.slots import AsyncSlots
@@ -266,7 +266,7 @@ class AsyncEndpointPool:
 
     async def _configure(self, connection: AsyncPooled) -> None:
         connection.prepare_threshold = self.profile.prepare_threshold
-        if self.profile.dialect is Dialect.DUCKDB:
+        if not self.profile.infers_parameters:
             send_texts(connection)
         connection.rested_since = now()
 
@@ -293,13 +293,6 @@ def _places(settings: Endpoint) -> AsyncSlots[str]:
     )
     places.add("endpoint", settings.max_size)
     return places
-
-
-def send_texts(connection: AsyncPooled) -> None:
-    """Have a str sent as text."""
-    # psycopg leaves its type open, and a parameter without a type that decides a result column is
-    # "ambiguous" to MotherDuck (github.com/hrl20/metabase, FIXES.md).
-    connection.adapters.register_dumper(str, StrDumper)
 
 
 async def _check(connection: AsyncPooled) -> None:

@@ -16,9 +16,10 @@ from ...replicas.wire import Wire
 from ...request import Request
 from ...routing.decision import Reason
 from ...routing.freshness import Freshness
+from ...servers.coping import send_texts
 from .connection import AsyncOverConnection, stop
 from .interface import AsyncShared, Parts
-from .pool import AsyncPooled, has_gone, send_texts
+from .pool import AsyncPooled, has_gone
 
 _log = logging.getLogger("pgmd.replica")
 

@@ -13,7 +13,11 @@ import psycopg
 from psycopg import pq
 
 from ...answers.columns import Column
-from ...dropin.shown import RouteReads, Shown, check_route_reads, merged, own_loader, same_dumpers
+from ...dropin import seam
+from ...dropin.adapters import is_client, own_loader, same_dumpers
+from ...dropin.identity import PLAIN
+from ...dropin.modes import RouteReads, reads_only, sees_one_moment
+from ...dropin.shown import Shown
 from ...errors import Error, NotSupportedError, UsageError, annotate
 from ...events import Event
 from ...parity import from_endpoint
@@ -21,7 +25,7 @@ from ...process.clock import now
 from ...request import Request
 from ...routing.decision import Decision, Reason, Route
 from ...servers.coping import check_sendable
-from ...servers.profile import Dialect, Profile
+from ...servers.profile import Profile
 from ...sql import Fact, Statement, analyse
 from ..asking import Asking
 from ..blocks import end_snapshot, open_replica_snapshot
@@ -32,7 +36,7 @@ from ..state import SessionState
 
 Query = Any
 _IDLE = pq.TransactionStatus.IDLE
-PLAIN = Profile("postgres", "", "")
+_NO_PIPELINE = pq.PipelineStatus.OFF
 
 
 # What psycopg's other ways of sending a statement are.
@@ -47,20 +51,17 @@ class _Sent(NamedTuple):
     began: float
 
 
-class Routing:
-    """What pgmd does for one connection, as `connection.pgmd`.
-
-    `profile` is what the server can do, `decision` where the last statement ran and why.
-    """
+class Placing:
+    """Where the statements of one connection run, and what must be remembered for that."""
 
     def __init__(self) -> None:
         # Whether psycopg itself does all that there is to do.
         self.is_plain = True
         self._profile = PLAIN
         self.decision: Decision | None = None
-        self._route_reads: RouteReads = "off"
+        self.route_reads: RouteReads = "off"
         self._asking: Asking | None = None
-        self._engine: Engine | None = None
+        self.engine: Engine | None = None
         # What is under way on the endpoint, and what became of it.
         self._sent: _Sent | None = None
         self._error: BaseException | None = None
@@ -73,30 +74,13 @@ class Routing:
         # Reads on replicas began what psycopg takes for a transaction; the server knows nothing.
         self.has_begun = False
 
-    # ------------------------------------------------------------------------------ for people
-
-    @property
-    def engine(self) -> Engine | None:
-        """The engine on whose replicas reads run."""
-        return self._engine
-
-    @property
-    def route_reads(self) -> RouteReads:
-        """When reads run on replicas: in "autocommit" mode, also before the first statement that
-        is no read of a transaction that has not begun ("lazy-begin"), or never ("off")."""
-        return self._route_reads
-
-    @route_reads.setter
-    def route_reads(self, value: RouteReads) -> None:
-        self._route_reads = check_route_reads(value)
+    # ------------------------------------------------------------------------------ for the face
 
     @property
     def stats(self) -> dict[str, int]:
-        """How many statements ran where and why, such as `{"replica: READ": 3}`."""
         return {f"{route.value}: {why.name}": n for (route, why), n in self._counts.items()}
 
-    def explain(self, query: Query, params: Any = None) -> Decision:
-        """Decide where a statement would run in autocommit mode, and why; nothing is run."""
+    def explain(self, query: Query, params: Any) -> Decision:
         if self._asking is None:
             raise UsageError("no engine is attached to this connection; see pgmd.psycopg.attach()")
         return self._asking.explain(Request.read(query, params, None))
@@ -112,7 +96,7 @@ class Routing:
             consistency="engine" if level == "session" else level,
             max_staleness=core.settings.max_staleness,
         )
-        self._engine = engine
+        self.engine = engine
         self._asking = Asking(core, needs, SessionState(0))
         self.profile = core.profile
         self.route_reads = route_reads
@@ -125,7 +109,7 @@ class Routing:
     def profile(self, profile: Profile) -> None:
         self._profile = profile
         # Looked at for every statement.
-        self.is_plain = self._asking is None and profile.dialect is Dialect.POSTGRES
+        self.is_plain = self._asking is None and not profile.needs_coping
 
     def close(self) -> None:
         asking = self._asking
@@ -144,19 +128,6 @@ class Routing:
         return True
 
     # -------------------------------------------------------------------------------- statements
-
-    def request(self, cursor: Any, query: Query, params: Any) -> Request | None:
-        """What is about to be sent; None where only psycopg can read it."""
-        try:
-            if is_client(cursor):
-                if params is not None:
-                    query, params = merged(query, params, cursor.adapters), None
-            elif isinstance(cursor, psycopg.raw_cursor.RawCursorMixin) and params is not None:
-                return None
-            return Request.read(query, params, None)
-        except (psycopg.Error, TypeError, ValueError):
-            # psycopg will say so.
-            return None
 
     def may_read(self, cursor: Any, request: Request | None, form: pq.Format) -> bool:
         """Whether a replica may run this now; if not it is known why."""
@@ -190,23 +161,20 @@ class Routing:
     ) -> Answered | Decision:
         """Run a read on a replica, or say why the endpoint must run it."""
         began = now()
-        begins = _reads_only(connection) and not self.in_snapshot
+        begins = reads_only(connection) and not self.in_snapshot
         if begins:
             self._open_snapshot(asking, connection)
         try:
             return asking.read(request, decision)
-        except psycopg.errors.QueryCanceled as error:
+        except psycopg.Error as error:
+            is_stopped = isinstance(error, psycopg.errors.QueryCanceled)
+            if begins and not is_stopped:
+                return Decision(Route.ENDPOINT, Reason.FAILED, type(error).__name__)
             if begins:
                 self._retreat(connection)
             self._count(decision)
             asking.failed(analyse(request.text), decision, began, error)
             raise
-        except psycopg.Error as error:
-            if not begins:
-                self._count(decision)
-                asking.failed(analyse(request.text), decision, began, error)
-                raise
-            return Decision(Route.ENDPOINT, Reason.FAILED, type(error).__name__)
 
     def _place(
         self, asking: Asking, cursor: Any, request: Request | None, form: pq.Format
@@ -236,11 +204,11 @@ class Routing:
             return Reason.FAILED, "closed"
         if self.route_reads == "off":
             return Reason.ASKED, "route_reads is off"
-        if connection._pipeline is not None:
+        if connection._books.pipeline_status != _NO_PIPELINE:
             return Reason.TRANSACTION, "a pipeline"
         if self.seems_begun:
             return None
-        if connection.pgconn.transaction_status != _IDLE or self.in_transaction:
+        if connection._books.transaction_status != _IDLE or self.in_transaction:
             return Reason.TRANSACTION, ""
         waits = self.route_reads == "lazy-begin" or connection.read_only
         if not connection.autocommit and not waits:
@@ -274,8 +242,7 @@ class Routing:
         if isinstance(found, Decision):
             self.decision = found
             return None
-        columns: Any = found.found.columns
-        change = self._change(columns or (), cursor, request, form)
+        change = self._change(found.found.description, cursor, request, form)
         if change:
             self._stays(Reason.RESULT, change)
             return None
@@ -327,7 +294,7 @@ class Routing:
 
     def may_wait(self, connection: Any) -> bool:
         """Whether a transaction() can wait for its first statement: it may be a replica's."""
-        is_idle = connection.pgconn.transaction_status == _IDLE and not self.in_transaction
+        is_idle = connection._books.transaction_status == _IDLE and not self.in_transaction
         routes = self._asking is not None and self.route_reads != "off"
         return bool(connection.read_only and routes and (is_idle or self.seems_begun))
 
@@ -342,13 +309,13 @@ class Routing:
     def _retreat(self, connection: Any) -> None:
         """The first statement of a transaction needs the endpoint: nothing was seen so far."""
         self.end_snapshot(connection)
-        if connection._num_transactions:
+        if seam.nesting(connection):
             self.seem_begun(connection)
 
     def leave_snapshot(self, connection: Any, statement: Statement | None) -> None:
         """The endpoint goes on with what began on a replica, where it may see another moment."""
         writes = statement is not None and statement.facts & (Fact.WRITES | Fact.DDL)
-        if writes and self.profile.dialect is Dialect.POSTGRES:
+        if writes and self.profile.fails_transactions:
             # It refuses, in its own words, and everything after it.
             self._retreat(connection)
             return
@@ -357,7 +324,7 @@ class Routing:
                 f"cannot execute {statement.verb or 'this'} in a read-only transaction"
             )
         ends = statement is not None and statement.ends_transaction
-        if not ends and _sees_one_moment(connection):
+        if not ends and sees_one_moment(connection, self.profile):
             raise NotSupportedError(
                 "this read-only transaction is on a replica, which cannot run this: run it in one "
                 "of its own, or set connection.pgmd.route_reads to 'off' before the transaction"
@@ -385,7 +352,7 @@ class Routing:
         """The endpoint is about to run a statement. Raises `NotSupportedError` for what the server
         is known to lack, before it is sent."""
         connection = cursor.connection
-        connection._check_connection_ok()
+        seam.check_open(connection)
         statement = analyse(request.text) if request is not None else None
         if statement is not None and not statement.is_read:
             check_sendable(self.profile, statement)
@@ -414,8 +381,8 @@ class Routing:
             self.in_transaction = statement.verb in ("BEGIN", "START")
         if self._asking is None or not statement.outlives_transaction:
             return
-        is_idle = connection.pgconn.transaction_status == _IDLE and not self.in_transaction
-        self._asking.state.has_set(statement, replays=self.profile.speaks_duckdb and is_idle)
+        is_idle = connection._books.transaction_status == _IDLE and not self.in_transaction
+        self._asking.state.has_set(statement, replays=self.profile.shares_settings and is_idle)
 
     def explained(
         self, error: psycopg.Error, statement: Statement | None = None, *, lost: bool = False
@@ -423,7 +390,7 @@ class Routing:
         """The error that PostgreSQL would have given, with its outcome."""
         text = statement.text if statement is not None else None
         known = error
-        if self.profile.speaks_duckdb and not isinstance(error, Error):
+        if not self.profile.tells_sqlstates and not isinstance(error, Error):
             known = from_endpoint(error, text=text)
         is_read = statement is not None and statement.is_read
         self._error = annotate(known, is_read=is_read, lost=lost)
@@ -441,9 +408,11 @@ class Routing:
         self._tell(asking)
         log = asking.core.log
         asking.state.saw(log.started)
-        if self._write is None or connection._pipeline is not None or self.in_transaction:
+        if self._write is None or self.in_transaction:
             return
-        if connection.pgconn.transaction_status != _IDLE and not connection.closed:
+        if connection._books.pipeline_status != _NO_PIPELINE:
+            return
+        if connection._books.transaction_status != _IDLE and not connection.closed:
             return
         write, self._write = self._write, None
         log.finish(write)
@@ -466,24 +435,3 @@ class Routing:
         else:
             ran, rows = now() - sent.began, sent.cursor.rowcount
             asking.core.tell(Event(sent.statement, decision, ran=ran, rows=rows))
-
-
-def is_client(cursor: Any) -> bool:
-    """Whether it binds on the client."""
-    return isinstance(cursor, psycopg.client_cursor.ClientCursorMixin)
-
-
-def _reads_only(connection: Any) -> bool:
-    """Whether a statement is in a read-only transaction, or begins one."""
-    is_block = not connection.autocommit or connection._num_transactions
-    return bool(connection.read_only and is_block)
-
-
-def _sees_one_moment(connection: Any) -> bool:
-    """Whether all statements of its transaction must see the same state."""
-    is_committed = connection.isolation_level in (None, *_COMMITTED)
-    is_blocked = connection._num_transactions > 0
-    return is_blocked or not is_committed or connection.pgmd.profile.dialect is Dialect.DUCKDB
-
-
-_COMMITTED = (psycopg.IsolationLevel.READ_COMMITTED, psycopg.IsolationLevel.READ_UNCOMMITTED)

@@ -15,7 +15,6 @@ import psycopg
 import psycopg_pool
 from psycopg import Connection
 from psycopg.pq import TransactionStatus
-from psycopg.types.string import StrDumper
 from psycopg_pool import ConnectionPool
 
 from ...errors import PoolClosed, PoolTimeout
@@ -24,7 +23,8 @@ from ...pooling import Slot
 from ...process.clock import now
 from ...process.forking import disconnect, hold
 from ...runtime import threads as runtime
-from ...servers.profile import PROBE, Dialect, Profile, recognise
+from ...servers.coping import send_texts
+from ...servers.profile import PROBE, Profile, recognise
 from ...settings.endpoint import Endpoint
 from ...settings.redact import Redactor
 from ..replicas.slots import Slots
@@ -260,7 +260,7 @@ class EndpointPool:
 
     def _configure(self, connection: Pooled) -> None:
         connection.prepare_threshold = self.profile.prepare_threshold
-        if self.profile.dialect is Dialect.DUCKDB:
+        if not self.profile.infers_parameters:
             send_texts(connection)
         connection.rested_since = now()
 
@@ -287,13 +287,6 @@ def _places(settings: Endpoint) -> Slots[str]:
     )
     places.add("endpoint", settings.max_size)
     return places
-
-
-def send_texts(connection: Pooled) -> None:
-    """Have a str sent as text."""
-    # psycopg leaves its type open, and a parameter without a type that decides a result column is
-    # "ambiguous" to MotherDuck (github.com/hrl20/metabase, FIXES.md).
-    connection.adapters.register_dumper(str, StrDumper)
 
 
 def _check(connection: Pooled) -> None:

@@ -17,9 +17,10 @@ from ...replicas.wire import Wire
 from ...request import Request
 from ...routing.decision import Reason
 from ...routing.freshness import Freshness
+from ...servers.coping import send_texts
 from .connection import OverConnection, stop
 from .interface import Parts, Shared
-from .pool import Pooled, has_gone, send_texts
+from .pool import Pooled, has_gone
 
 _log = logging.getLogger("pgmd.replica")
 
