@@ -170,7 +170,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_options_reach_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Options] = []
-    monkeypatch.setattr(demo_command, "run_demo", lambda options: seen.append(options) or 1)
+
+    def run_demo(options: Options) -> int:
+        seen.append(options)
+        return 1
+
+    monkeypatch.setattr(demo_command, "run_demo", run_demo)
     assert cli.main(["demo", "--replicas", "3", "--keep"]) == 1
     assert seen == [Options(replicas=3, queries=200, sessions=8, rows=None, keep=True)]
 
