@@ -7,7 +7,7 @@ import inspect
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.stands"]
+pytest_plugins = ["tests.fixtures.extensions", "tests.fixtures.postgres", "tests.fixtures.stands"]
 
 
 @pytest.hookimpl(tryfirst=True)
