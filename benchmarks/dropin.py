@@ -252,7 +252,7 @@ async def measure_tasks(dsn: str, rounds: int, calls: int) -> None:
 def settings(dsn: str) -> dict[str, Any]:
     return {
         "endpoint": pgmd.Endpoint(dsn),
-        "replicas": [pgmd.Replica(postgres=dsn, mode="snapshot", tables=["t"])],
+        "replicas": [pgmd.Replica(postgres=dsn, mode="snapshot", tables=("t",))],
     }
 
 

@@ -35,6 +35,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def postgres(kind: str) -> Iterator[Stand]:
             embedded_postgres() if kind == "embedded" else container_postgres()
         )
         where = conninfo_to_dict(server.dsn)
-        host, port = str(where["host"]), int(where["port"])
+        host, port = str(where["host"]), int(str(where["port"]))
         target = f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, port)
         near, *far = (stack.enter_context(proxy_to(target)) for _ in range(3))
         load(server.dsn)
@@ -149,7 +150,7 @@ def local() -> Iterator[Stand]:
                 snapshot_every=None,
             )
         )
-        target = ("127.0.0.1", int(conninfo_to_dict(server.dsn)["port"]))
+        target = ("127.0.0.1", int(str(conninfo_to_dict(server.dsn)["port"])))
         near, *far = (stack.enter_context(proxy_to(target)) for _ in range(3))
         load(server.dsn)
         replicas = [
@@ -340,7 +341,7 @@ class Tasks:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._drivers: list[Any] = []
-        self.engine: Any = None
+        self.engine: Any
         self._call(self._open(stand))
         until_serving(self.engine)
         self._call(self.engine.publish())
@@ -500,7 +501,7 @@ class Run:
         with self._loaded():
             for name, fault in wanted.items():
                 if options.only in name:
-                    yield self._row(name, lambda f=fault: self._lasting(f))
+                    yield self._row(name, partial(self._lasting, fault))
             if options.seconds and options.only in FLAPPING:
                 shake = lambda: flap(self._stand, options.seconds, options.seed)  # noqa: E731
                 yield self._row(FLAPPING, shake)

@@ -120,7 +120,8 @@ def with_duckdb(cursor: duckdb.DuckDBPyConnection, text: str) -> Fetches:
 
 def with_pgmd(session: pgmd.Session, text: str) -> Fetches:
     def rows(factory: BaseRowFactory[Any] | None = None) -> Fetch:
-        return lambda: session.execute(text, row_factory=factory, route="replica").fetchall()
+        options: Any = {"row_factory": factory, "route": "replica"}
+        return lambda: session.execute(text, **options).fetchall()
 
     return {
         "tuples": rows(),
@@ -357,7 +358,7 @@ def longest_gap(work: Fetch) -> float:
 def compare_stalls(bench: Bench, rows: int) -> None:
     head(f"longest stall of another thread, {rows:,} rows", "ms above idle")
     found = bench.fetches(query(rows))
-    works = {
+    works: dict[str, Fetch] = {
         "pgmd, fetchall()": found["pgmd"]["tuples"],
         "pgmd, arrow()": found["pgmd"]["Arrow"],
         "pgmd, session.stream()": partial(read_stream, bench.session, rows),

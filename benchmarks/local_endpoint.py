@@ -138,7 +138,7 @@ def compare(
         return work
 
     asked = POINT.replace("%s", "$1")
-    works = {
+    works: dict[str, Callable[..., Any]] = {
         "local": points(lambda n: local.execute(POINT, [n])),
         "duckdb": points(lambda n: plain.execute(asked, [n])),
         "postgres": points(lambda n: postgres.execute(POINT, [n])),

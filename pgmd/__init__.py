@@ -1,37 +1,14 @@
 """pgmd: one `Session` over MotherDuck's Postgres endpoint and read-scaling DuckDB replicas."""
+# ruff: noqa: F403, F405
 
 from __future__ import annotations
 
-from ._async.engine import AsyncEngine, connect_async
-from ._async.session import AsyncSession
-from ._sync.engine import Engine, connect
-from ._sync.session import Session
+from typing import TYPE_CHECKING
+
 from ._version import __version__
-from .answers.columns import Column
-from .answers.result import Result
-from .errors import (
-    ConfigurationError,
-    Error,
-    FanOutError,
-    LocalError,
-    NotSupportedError,
-    Outcome,
-    ParityError,
-    PoolClosed,
-    PoolFull,
-    PoolTimeout,
-    ReplicaError,
-    RoutingError,
-    StatementTimeout,
-    UsageError,
-)
-from .replicas.kinds import Replica
-from .request import Query
-from .routing.decision import Decision, Reason, Route
-from .routing.freshness import Bookmark
-from .settings.endpoint import Endpoint
-from .settings.engine import Database
-from .sql import Fact
+
+if TYPE_CHECKING:
+    from ._public import *
 
 __all__ = [
     "AsyncEngine",
@@ -67,3 +44,17 @@ __all__ = [
     "connect",
     "connect_async",
 ]
+
+if not TYPE_CHECKING:  # where a type checker saw it, every misspelt name would be one
+
+    def __getattr__(name: str) -> object:
+        # Both drivers come with them, which `pgmd --version` and a shell's completion do without.
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import _public
+
+        globals().update((public, getattr(_public, public)) for public in _public.__all__)
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -7,7 +7,12 @@ import inspect
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.lakes", "tests.fixtures.postgres", "tests.fixtures.stands"]
+pytest_plugins = [
+    "tests.fixtures.extensions",
+    "tests.fixtures.lakes",
+    "tests.fixtures.postgres",
+    "tests.fixtures.stands",
+]
 
 
 @pytest.hookimpl(tryfirst=True)

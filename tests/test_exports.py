@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from typing import Any
 
 import psycopg
@@ -10,14 +12,26 @@ import pytest
 
 import pgmd
 import pgmd.psycopg
+from pgmd import _public
 
 
 def test_all_is_sorted_and_complete() -> None:
     assert pgmd.__all__ == sorted(pgmd.__all__)
-    public = {
-        n for n in vars(pgmd) if not n.startswith("_") and not inspect.ismodule(vars(pgmd)[n])
-    }
-    assert public - {"annotations"} == set(pgmd.__all__) - {"__version__"}
+    assert set(_public.__all__) == set(pgmd.__all__) - {"__version__"}
+    names = {n for n, v in vars(_public).items() if n[0] != "_" and not inspect.ismodule(v)}
+    assert names - {"annotations"} == set(_public.__all__)
+    assert set(pgmd.__all__) <= set(dir(pgmd))
+
+
+def test_no_driver_is_imported_before_the_first_name_is_asked_for() -> None:
+    code = "import pgmd, sys; print({'duckdb', 'psycopg'} & {*sys.modules}, pgmd.Engine.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set() Engine\n"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Enigne'"):
+        getattr(pgmd, "Enigne")  # noqa: B009
 
 
 @pytest.mark.parametrize(
@@ -30,7 +44,8 @@ def test_the_designs_names_are_there(name: str) -> None:
 
 
 def test_one_except_catches_all() -> None:
-    errors = [v for v in vars(pgmd).values() if inspect.isclass(v) and issubclass(v, Exception)]
+    public = [getattr(pgmd, name) for name in pgmd.__all__]
+    errors = [v for v in public if inspect.isclass(v) and issubclass(v, Exception)]
     assert len(errors) >= 10
     for error in errors:
         assert issubclass(error, psycopg.Error)

@@ -286,7 +286,7 @@ def test_worker_processes_have_engines_of_their_own(
     with warnings.catch_warnings(), shared.session() as s:
         warnings.simplefilter("ignore", DeprecationWarning)
         _answers(s)
-        with ProcessPoolExecutor(2, mp_context=context) as workers:  # type: ignore[arg-type]
+        with ProcessPoolExecutor(2, mp_context=context) as workers:
             found = list(workers.map(read_in_a_process, [dsn] * 4, timeout=50))
         assert found == [[[(1,)], [(1,)]]] * 4
         _answers(s)

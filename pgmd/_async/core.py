@@ -41,11 +41,11 @@ from ..servers.profile import Profile
 from ..settings.engine import Settings
 from ..settings.redact import Redactor
 from ..sql import Statement
-from .describing import AsyncDescribing
 from .publishing import AsyncPublishing
 from .replicas.set import AsyncReplicaSet
 from .replicas.slots import AsyncSlots
 from .sides.connection import AsyncOverConnection
+from .sides.describing import AsyncDescribing
 from .sides.endpoint import AsyncEndpointLent
 from .sides.instance import AsyncInstanceLent
 from .sides.pool import AsyncEndpointPool

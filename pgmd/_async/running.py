@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -13,7 +12,7 @@ from ..answers.found import Found, Setback
 from ..answers.result import Result
 from ..errors import annotate
 from ..events import Event
-from ..process.clock import now
+from ..process.clock import now, sleep
 from ..request import Request
 from ..routing.decision import Decision, Route
 from ..routing.freshness import Freshness
@@ -255,4 +254,4 @@ class AsyncRunning(AsyncChoosing):
             with self._cancelling:
                 if self.running is running:
                     running.cancel()
-            time.sleep(_CANCEL_EVERY)
+            sleep(_CANCEL_EVERY)

@@ -42,11 +42,11 @@ from ..servers.profile import Profile
 from ..settings.engine import Settings
 from ..settings.redact import Redactor
 from ..sql import Statement
-from .describing import Describing
 from .publishing import Publishing
 from .replicas.set import ReplicaSet
 from .replicas.slots import Slots
 from .sides.connection import OverConnection
+from .sides.describing import Describing
 from .sides.endpoint import EndpointLent
 from .sides.instance import InstanceLent
 from .sides.pool import EndpointPool

@@ -14,6 +14,7 @@ from typing import Any
 from psycopg import sql
 
 import pgmd
+from pgmd.errors import ConfigurationError
 
 from .progress import Progress
 
@@ -36,7 +37,7 @@ SELECT column_name::text, data_type::text
 """
 
 
-class DemoError(Exception):
+class DemoError(ConfigurationError):
     """The demo cannot run here; the message says what is missing."""
 
 

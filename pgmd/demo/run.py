@@ -16,7 +16,6 @@ from typing import Literal
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import pgmd
-from pgmd.local import LocalEndpoint
 from pgmd.testing.servers import Server, find_postgres
 
 from . import data
@@ -84,6 +83,10 @@ class _Stage:
 
 def _local_stage(stack: ExitStack) -> _Stage:
     """A local endpoint on a file that is gone afterwards, with MotherDuck's ways."""
+    try:
+        from pgmd.local import LocalEndpoint
+    except ImportError as error:
+        raise DemoError(f"{error.name} is not installed: pip install 'pgmd[demo]'") from None
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgmd-demo-"))
     file = Path(folder) / "flights.duckdb"
     local = stack.enter_context(LocalEndpoint(file, snapshot_every=None))

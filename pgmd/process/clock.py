@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 now = time.monotonic
+sleep = time.sleep
 
 
 @dataclass(frozen=True, slots=True)

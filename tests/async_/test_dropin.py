@@ -16,7 +16,7 @@ from psycopg.types.numeric import FloatLoader
 
 import pgmd
 from pgmd import Reason, Route, psycopg, psycopg_pool
-from pgmd.replicas import duck
+from pgmd.replicas import cursor as duck
 from pgmd.runtime import aio as runtime
 
 from ..fixtures.stands import Stand

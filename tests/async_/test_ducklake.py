@@ -171,12 +171,6 @@ def files_in(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
 
-def run() -> Any:
-    from pgmd.replicas.duck import Run
-
-    return Run()
-
-
 def lake_name(engine: pgmd.AsyncEngine) -> Any:
     asked = "SELECT database_name FROM duckdb_databases() WHERE type = 'ducklake'"
     return engine._core.replicas.members[0].instance.ask(asked)[0]

@@ -16,12 +16,20 @@ import pytest
 import pgmd
 from pgmd.testing.servers import Server
 
+from ..fixtures import extensions
 from ..fixtures.lakes import lake_in
 from ..fixtures.postgres import new_database
 from ..fixtures.stands import local_stand
 from .places import Place, counting_server, fill
 
 KINDS = ("file", "local", "live", "copy", "lake")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def extensions_are_checked(extensions_are_trusted: None) -> Iterator[None]:
+    """As a program has it."""
+    with extensions.connecting(extensions.connect):
+        yield
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -16,6 +16,7 @@ import pytest
 
 import pgmd
 from pgmd import Bookmark, Decision, Reason, Route
+from pgmd.cli import demo as demo_command
 from pgmd.cli import main as cli
 from pgmd.demo import DemoError, Options, data
 from pgmd.demo.dashboard import PANELS, Asked, queries
@@ -169,7 +170,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_options_reach_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Options] = []
-    monkeypatch.setattr(cli, "run_demo", lambda options: seen.append(options) or 1)
+
+    def run_demo(options: Options) -> int:
+        seen.append(options)
+        return 1
+
+    monkeypatch.setattr(demo_command, "run_demo", run_demo)
     assert cli.main(["demo", "--replicas", "3", "--keep"]) == 1
     assert seen == [Options(replicas=3, queries=200, sessions=8, rows=None, keep=True)]
 
@@ -192,7 +198,7 @@ def test_expected_errors_are_one_line(
     def fail(_: Options) -> int:
         raise error
 
-    monkeypatch.setattr(cli, "run_demo", fail)
+    monkeypatch.setattr(demo_command, "run_demo", fail)
     assert cli.main(["demo"]) == code
     assert capsys.readouterr().err == says
 

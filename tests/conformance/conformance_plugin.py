@@ -70,9 +70,9 @@ def swap_in(package: str) -> None:
 
 def _isolate(package: str) -> None:
     """Let the modules of *package* keep the original psycopg: they make connections with it."""
-    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
-        if module.name not in LEFT_ALONE:
-            _import_all(f"{package}.{module.name}")
+    for found in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if found.name not in LEFT_ALONE:
+            _import_all(f"{package}.{found.name}")
     originals = {id(target): _copy(target) for target in TARGETS}
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == package:

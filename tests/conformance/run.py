@@ -110,7 +110,7 @@ class Runner:
             parts.insert(0, LOCAL)
         if self.options.slow:
             parts.append("slow")
-        return self.options.results / f"{'-'.join(parts)}.jsonl"
+        return Path(self.options.results) / f"{'-'.join(parts)}.jsonl"
 
     def plain(self) -> Run:
         """The saved run of plain psycopg, or a new one if that is asked for or there is none."""

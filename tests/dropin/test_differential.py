@@ -43,11 +43,15 @@ from .programs import (
 )
 from .running import Names, Trace, entered, finished, maybe, run
 
-# Programs drop cursors on the server without closing them, with psycopg as well.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-
 WANTED = int(os.environ.get("PGMD_PROGRAMS", "200"))
 SEED_OF_ALL = os.environ.get("PGMD_PROGRAM_SEED")
+
+pytestmark = [
+    # Programs drop cursors on the server without closing them, with psycopg as well.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    # So many programs, however long a machine takes: this is for one that hangs.
+    pytest.mark.timeout(300 + 5 * WANTED),
+]
 
 
 @dataclass(frozen=True)
@@ -297,7 +301,6 @@ def check_all(bench: Bench, wanted: int, made: Any = None) -> None:
         gc.collect()
 
 
-@pytest.mark.timeout(60 + WANTED)
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.name)
 def test_a_program_sees_the_same_on_postgres(dsn: str, arm: Arm) -> None:
     with ExitStack() as stack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from decimal import Decimal
@@ -105,7 +105,7 @@ def shop(site: Stand) -> Iterator[Shop]:
         yield shop
 
 
-QUERIES = {
+QUERIES: dict[str, Callable[[], Any]] = {
     "all": lambda: Customer.objects.all(),
     "filter": lambda: Order.objects.filter(amount__gt=Decimal("5")),
     "exclude": lambda: Order.objects.exclude(customer__name="Ada").values("id", "amount"),

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pytest
 
@@ -67,7 +67,7 @@ def application(site: Stand) -> FastAPI:
             found = await cursor.fetchone()
         if found is None:
             raise HTTPException(404)
-        return found
+        return cast("Item", found)
 
     @app.get("/items")
     async def read_all(connection: Connection) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ def application(site: Stand) -> FastAPI:
                 "INSERT INTO item VALUES (%s, %s, %s)", [item.id, item.name, item.price]
             )
             cursor = await connection.execute("SELECT count(*) AS n FROM item")
-            return await cursor.fetchone()
+            return cast("dict[str, int]", await cursor.fetchone())
 
     return app
 
@@ -130,7 +130,7 @@ async def test_writes_among_reads(site: Stand) -> None:
         async def write_and_read(n: int) -> dict[str, Any]:
             item = {"id": n, "name": f"new {n}", "price": 100.0}
             assert (await client.post("/items", json=item)).json()["n"] > REQUESTS
-            return (await client.get(f"/items/{n}")).json()
+            return dict((await client.get(f"/items/{n}")).json())
 
         found = await asyncio.gather(*(write_and_read(1000 + n) for n in range(8)))
         assert [item["name"] for item in found] == [f"new {1000 + n}" for n in range(8)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg as theirs
 import pytest
@@ -68,7 +69,7 @@ def test_parts(site: Stand, engine: pgmd.Engine) -> None:
 
 
 def test_through_sqlalchemy(site: Stand, engine: pgmd.Engine) -> None:
-    def read(connect: object) -> pandas.DataFrame:
+    def read(connect: object) -> Any:
         db = sa.create_engine(
             "postgresql+psycopg://",
             creator=connect,

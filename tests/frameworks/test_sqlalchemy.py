@@ -52,9 +52,19 @@ _registry = orm.registry()
 class Customer:
     """Somebody who orders."""
 
+    # As they are mapped.
+    name: Any
+    joined: Any
+    is_active: Any
+    orders: Any
+
 
 class Order:
     """What they ordered."""
+
+    amount: Any
+    day: Any
+    note: Any
 
 
 _registry.map_imperatively(

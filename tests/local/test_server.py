@@ -540,6 +540,8 @@ def test_stopping_with_work_going_on(tmp_path: Path) -> None:
             connection.close()
 
 
+# A client that is waited for hangs the test: how long a machine takes for the rest says nothing.
+@pytest.mark.timeout(300)
 def test_stopping_with_clients_that_do_nothing_about_it(certificate: tuple[Path, Path]) -> None:
     """One does not read, one is in the middle of COPY, one has not sent Sync, one no password."""
     given, key = certificate
@@ -566,21 +568,28 @@ def test_stopping_with_clients_that_do_nothing_about_it(certificate: tuple[Path,
                 talks = [c.talk.backend for c in list(endpoint._running._clients.values())]
                 return sum(b is not None and b.cursor.exchange is not None for b in talks) == 3
 
-            until(are_there)
+            until(are_there, 100)
             # It has sent so much that it can send no more.
             assert lazy.recv(1)
-            began = time.monotonic()
             endpoint.stop()
-            assert time.monotonic() - began < 8
+            for raw in (lazy, copying, unsynced, silent):
+                is_dropped(raw)
         finally:
             for raw in (lazy, copying, unsynced, silent):
                 raw.close()
     with LocalEndpoint(certificate=given, private_key=key) as endpoint:
         with client(endpoint.dsn, sslmode="require") as connection:
             connection.execute("SELECT 1")
-            began = time.monotonic()
             endpoint.stop()
-            assert time.monotonic() - began < 8
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("SELECT 1")
+
+
+def is_dropped(raw: socket.socket) -> None:
+    """Read what had been sent; the server then ends it."""
+    with suppress(ConnectionResetError):
+        while raw.recv(1_000_000):
+            pass
 
 
 def test_stopping_from_several_threads_at_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import duckdb
 import sqlglot
@@ -138,7 +139,7 @@ def with_quoted_calls(sql: str) -> str:
     )
 
 
-def printed(sql: str, **options: object) -> str | None:
+def printed(sql: str, **options: Any) -> str | None:
     """As sqlglot writes it; None where it cannot read it."""
     try:
         trees = sqlglot.parse(sql, dialect="duckdb")

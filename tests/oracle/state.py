@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -179,7 +180,7 @@ def _roll() -> float:
     """What random() gives right after our seed."""
     with duckdb.connect() as fresh:
         fresh.execute(f"SELECT setseed({_SEED})").fetchall()
-        return fresh.execute("SELECT random()").fetchall()[0][0]
+        return float(fresh.execute("SELECT random()").fetchall()[0][0])
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[str, str]]:
@@ -323,7 +324,7 @@ def _build(root: Path) -> None:
 
 def _connect(root: Path) -> duckdb.DuckDBPyConnection:
     # Otherwise FROM x finds a variable of ours.
-    config = {"python_enable_replacements": "false", "default_block_size": "16384"}
+    config: dict[str, Any] = {"python_enable_replacements": "false", "default_block_size": "16384"}
     return duckdb.connect(root / "oracle.duckdb", config=config)
 
 

@@ -55,7 +55,7 @@ def same(left: Any, right: Any) -> bool:
             right.tzinfo, right.fold, right.utcoffset(),
         ):  # fmt: skip
             return False
-        return left.replace(tzinfo=None) == right.replace(tzinfo=None)
+        return bool(left.replace(tzinfo=None) == right.replace(tzinfo=None))
     if isinstance(left, dt.time):
         return (left, left.utcoffset()) == (right, right.utcoffset())
     return bool(left == right) and (not isinstance(left, Decimal) or str(left) == str(right))

@@ -141,7 +141,7 @@ COLUMNAR: dict[str, Read] = {
     "df": frame,
     "pl": polars_frame,
 }
-EVERY_WAY = WAYS | COLUMNAR
+EVERY_WAY: dict[str, Read] = WAYS | COLUMNAR
 # Those that differ in when a value is looked at.
 MOMENTS = ("shape", "fetchall", "stream", "arrow")
 # How the rows that a way has read are those of fetchall().

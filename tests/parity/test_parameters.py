@@ -358,7 +358,7 @@ def test_a_parameter_never_selects_other_rows(stand: Stand, condition: str) -> N
 
 class Loud(Dumper):
     def dump(self, obj: Any) -> bytes:
-        return obj.upper().encode()
+        return bytes(obj.upper().encode())
 
 
 class Double(Dumper):
@@ -519,7 +519,7 @@ def test_misuse_is_psycopgs(stand: Stand, route: Any) -> None:
         assert not different
 
 
-USES: list[tuple[str, Any]] = [
+USES: list[tuple[str | bytes | Text, Any]] = [
     ("SELECT %s AS a, %s AS b", deque([1, 2])), ("SELECT %s AS a", range(1)), ("SELECT %s AS a", Pair(1, "x")[:1]),
     ("SELECT %s AS a, %s AS b", Pair(1, "x")), ("SELECT %s AS a", Grudging()),
     ("SELECT %(a)s AS a", UserDict(a=1)), ("SELECT %(a)s AS a", defaultdict(lambda: 7)),

@@ -126,7 +126,7 @@ TEXT = st.one_of(
     st.text("abcXYZ 0,:=(){}[]'\"\\\n\té☃𝄞\u00a0\u0301\u200b", max_size=6),
 )  # fmt: skip
 LABELS = ("a", "b c", "", "it's", "NULL", "é", '"', "[", "\\")
-DOCUMENTS = (
+DOCUMENTS: tuple[Any, ...] = (
     {"a": [1, 2.5, None]},
     None,
     "x",
@@ -245,7 +245,7 @@ def maps(key: Kind, value: Kind) -> Kind:
     empty = f"map([{key.null}][1:0], [{value.null}][1:0])"
 
     def one(draw: st.DrawFn) -> Value:
-        pairs = {}
+        pairs: dict[Any, Any] = {}
         for _ in range(draw(UP_TO_3)):
             text, found = key.draw(draw)
             pairs.setdefault(found, (text, value.draw_or_null(draw)))

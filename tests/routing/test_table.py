@@ -173,7 +173,7 @@ def _answer(cursor: duckdb.DuckDBPyConnection, case: Case) -> tuple[object, list
         return type(error), [str(error)]
 
 
-def _state(connection: duckdb.DuckDBPyConnection) -> list[object]:
+def _state(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
     query = "SELECT last_value FROM duckdb_sequences() UNION ALL SELECT count(*) FROM t"
     return connection.cursor().execute(query).fetchall()
 

@@ -19,7 +19,7 @@ from ...request import Request
 from ...runtime import aio as runtime
 from ...servers.profile import Profile
 from ...sql import analyse
-from ..describing import AsyncDescribing
+from .describing import AsyncDescribing
 from .interface import Parts
 from .pool import AsyncPooled
 

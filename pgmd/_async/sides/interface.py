@@ -15,8 +15,8 @@ from ...request import Request
 from ...routing.decision import Decision, Reason
 from ...routing.freshness import Freshness
 from ...settings.redact import Redactor
-from ..describing import AsyncDescribing
 from ..replicas.set import AsyncReplicaSet
+from .describing import AsyncDescribing
 
 
 class AsyncShared(Protocol):

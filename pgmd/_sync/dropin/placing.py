@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 from psycopg import pq
@@ -15,117 +13,26 @@ from psycopg import pq
 from ...answers.columns import Column
 from ...dropin import seam
 from ...dropin.adapters import is_client, own_loader, same_dumpers
-from ...dropin.identity import PLAIN
-from ...dropin.modes import RouteReads, reads_only, sees_one_moment
+from ...dropin.modes import reads_only, sees_one_moment
 from ...dropin.shown import Shown
-from ...errors import Error, NotSupportedError, UsageError, annotate
-from ...events import Event
-from ...parity import from_endpoint
+from ...errors import NotSupportedError
 from ...process.clock import now
 from ...request import Request
 from ...routing.decision import Decision, Reason, Route
 from ...servers.coping import check_sendable
-from ...servers.profile import Profile
 from ...sql import Fact, Statement, analyse
 from ..asking import Asking
 from ..blocks import end_snapshot, open_replica_snapshot
-from ..choosing import Needs
-from ..engine import Engine
 from ..running import Answered
-from ..state import SessionState
+from .noting import Noting
 
 Query = Any
 _IDLE = pq.TransactionStatus.IDLE
 _NO_PIPELINE = pq.PipelineStatus.OFF
 
 
-# What psycopg's other ways of sending a statement are.
-_UNASKED = Decision(Route.ENDPOINT, Reason.ASKED, "executemany(), stream() or copy()")
-
-
-class _Sent(NamedTuple):
-    """What is under way on the endpoint, since *began* on the monotonic clock."""
-
-    cursor: Any
-    statement: Statement | None
-    began: float
-
-
-class Placing:
+class Placing(Noting):
     """Where the statements of one connection run, and what must be remembered for that."""
-
-    def __init__(self) -> None:
-        # Whether psycopg itself does all that there is to do.
-        self.is_plain = True
-        self._profile = PLAIN
-        self.decision: Decision | None = None
-        self.route_reads: RouteReads = "off"
-        self._asking: Asking | None = None
-        self.engine: Engine | None = None
-        # What is under way on the endpoint, and what became of it.
-        self._sent: _Sent | None = None
-        self._error: BaseException | None = None
-        self._counts: Counter[tuple[Route, Reason]] = Counter()
-        # The position of a write whose transaction is still open.
-        self._write: int | None = None
-        self._changed_schema = False
-        # For a server that does not report it: whether a transaction is open.
-        self.in_transaction = False
-        # Reads on replicas began what psycopg takes for a transaction; the server knows nothing.
-        self.has_begun = False
-
-    # ------------------------------------------------------------------------------ for the face
-
-    @property
-    def stats(self) -> dict[str, int]:
-        return {f"{route.value}: {why.name}": n for (route, why), n in self._counts.items()}
-
-    def explain(self, query: Query, params: Any) -> Decision:
-        if self._asking is None:
-            raise UsageError("no engine is attached to this connection; see pgmd.psycopg.attach()")
-        return self._asking.explain(Request.read(query, params, None))
-
-    # -------------------------------------------------------------------------- for connections
-
-    def attach(self, engine: Engine, route_reads: RouteReads) -> None:
-        """Run reads on the replicas of *engine*."""
-        # A program that is used to PostgreSQL expects to see what its other connections wrote.
-        core = engine._core
-        level = core.settings.consistency
-        needs = Needs(
-            consistency="engine" if level == "session" else level,
-            max_staleness=core.settings.max_staleness,
-        )
-        self.engine = engine
-        self._asking = Asking(core, needs, SessionState(0))
-        self.profile = core.profile
-        self.route_reads = route_reads
-
-    @property
-    def profile(self) -> Profile:
-        return self._profile
-
-    @profile.setter
-    def profile(self, profile: Profile) -> None:
-        self._profile = profile
-        # Looked at for every statement.
-        self.is_plain = self._asking is None and not profile.needs_coping
-
-    def close(self) -> None:
-        asking = self._asking
-        if asking is not None and self._write is not None:
-            asking.core.log.finish(self._write)
-            self._write = None
-        if asking is not None:
-            asking.close()
-
-    def cancel(self) -> bool:
-        """Stop what runs on a replica; False if nothing does."""
-        asking = self._asking
-        if asking is None or asking.running is None:
-            return False
-        threading.Thread(target=asking.cancel, name="pgmd-stop", daemon=True).start()
-        return True
 
     # -------------------------------------------------------------------------------- statements
 
@@ -250,13 +157,6 @@ class Placing:
         self._count(result.decision)
         return Shown.of_result(result, cursor.adapters, form)
 
-    def _stays(self, reason: Reason, detail: str) -> None:
-        self.decision = Decision(Route.ENDPOINT, reason, detail)
-
-    def _count(self, decision: Decision) -> None:
-        self.decision = decision
-        self._counts[decision.route, decision.reason] += 1
-
     # ----------------------------------------------------------- transactions that wait to begin
 
     def seem_begun(self, connection: Any) -> None:
@@ -278,11 +178,6 @@ class Placing:
         return has_begun
 
     # --------------------------------------------------------------- read-only transactions
-
-    @property
-    def in_snapshot(self) -> bool:
-        """Whether a read-only transaction is open on a replica."""
-        return self._asking is not None and self._asking.state.block is not None
 
     def _open_snapshot(self, asking: Asking, connection: Any) -> None:
         """Begin a read-only transaction on a replica, if one may serve it."""
@@ -360,78 +255,5 @@ class Placing:
             self.leave_snapshot(connection, statement)
         cursor._connect()
         self._begin_write(statement)
-        if self._asking is not None:
-            self._sent = _Sent(cursor, statement, now())
+        self.sent(cursor, statement)
         return statement
-
-    def _begin_write(self, statement: Statement | None) -> None:
-        """Others may see something new from now on."""
-        asking = self._asking
-        if asking is None or (statement is not None and not statement.may_write):
-            return
-        if self._write is None:
-            self._write = asking.core.log.begin()
-        self._changed_schema |= statement is None or statement.changes_schema
-
-    def note(self, connection: Any, statement: Statement | None) -> None:
-        """Remember what a statement has set."""
-        if statement is None:
-            return
-        if not self.profile.reports_transactions and Fact.TRANSACTION in statement.facts:
-            self.in_transaction = statement.verb in ("BEGIN", "START")
-        if self._asking is None or not statement.outlives_transaction:
-            return
-        is_idle = connection._books.transaction_status == _IDLE and not self.in_transaction
-        self._asking.state.has_set(statement, replays=self.profile.shares_settings and is_idle)
-
-    def explained(
-        self, error: psycopg.Error, statement: Statement | None = None, *, lost: bool = False
-    ) -> psycopg.Error:
-        """The error that PostgreSQL would have given, with its outcome."""
-        text = statement.text if statement is not None else None
-        known = error
-        if not self.profile.tells_sqlstates and not isinstance(error, Error):
-            known = from_endpoint(error, text=text)
-        is_read = statement is not None and statement.is_read
-        self._error = annotate(known, is_read=is_read, lost=lost)
-        return self._error
-
-    def broke(self, error: BaseException) -> None:
-        """What was under way on the endpoint was stopped by *error*."""
-        self._error = error
-
-    def settle(self, connection: Any) -> None:
-        """A statement has ended, or a transaction may have: look what follows from that."""
-        asking = self._asking
-        if asking is None:
-            return
-        self._tell(asking)
-        log = asking.core.log
-        asking.state.saw(log.started)
-        if self._write is None or self.in_transaction:
-            return
-        if connection._books.pipeline_status != _NO_PIPELINE:
-            return
-        if connection._books.transaction_status != _IDLE and not connection.closed:
-            return
-        write, self._write = self._write, None
-        log.finish(write)
-        changed, self._changed_schema = self._changed_schema, False
-        if changed:
-            asking.core.schema_changed()
-
-    def _tell(self, asking: Asking) -> None:
-        """Everybody is told of what ran on the endpoint, if anything did."""
-        sent, self._sent = self._sent, None
-        error, self._error = self._error, None
-        if sent is None:
-            return
-        decision = self.decision
-        if decision is None or decision.route is Route.REPLICA:
-            decision = _UNASKED
-        self._count(decision)
-        if error is not None:
-            asking.failed(sent.statement, decision, sent.began, error)
-        else:
-            ran, rows = now() - sent.began, sent.cursor.rowcount
-            asking.core.tell(Event(sent.statement, decision, ran=ran, rows=rows))

@@ -20,7 +20,7 @@ from ...request import Request
 from ...runtime import threads as runtime
 from ...servers.profile import Profile
 from ...sql import analyse
-from ..describing import Describing
+from .describing import Describing
 from .interface import Parts
 from .pool import Pooled
 

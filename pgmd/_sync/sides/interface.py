@@ -16,8 +16,8 @@ from ...request import Request
 from ...routing.decision import Decision, Reason
 from ...routing.freshness import Freshness
 from ...settings.redact import Redactor
-from ..describing import Describing
 from ..replicas.set import ReplicaSet
+from .describing import Describing
 
 
 class Shared(Protocol):

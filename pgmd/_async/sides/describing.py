@@ -1,4 +1,3 @@
-# Generated from pgmd/_async/describing.py by pgmd._tools.unasync. Do not edit.
 """What the endpoint is asked about statements, so that both sides answer alike."""
 
 from __future__ import annotations
@@ -9,24 +8,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
-from psycopg import Cursor
+from psycopg import AsyncCursor
 
-from ..answers.columns import Column
-from ..answers.nested import asking_for_types, may_be_nested, with_nested
-from ..answers.shapes import NotBound, NotDescribed, Shapes, asking_for_parameters, describing
-from ..errors import ParityError
-from ..parity import Inexact, dump, is_untyped
-from ..request import Params, Request
-from ..servers.profile import Profile
-from .sides.pool import EndpointPool, Pooled
+from ...answers.columns import Column
+from ...answers.nested import asking_for_types, may_be_nested, with_nested
+from ...answers.shapes import NotBound, NotDescribed, Shapes, asking_for_parameters, describing
+from ...errors import ParityError
+from ...parity import Inexact, dump, is_untyped
+from ...request import Params, Request
+from ...servers.profile import Profile
+from .pool import AsyncEndpointPool, AsyncPooled
 
 
-class Describing:
+class AsyncDescribing:
     """Asks the endpoint, if there is one, once for each text; what it said is in *shapes*."""
 
     def __init__(
         self,
-        endpoint: EndpointPool | None,
+        endpoint: AsyncEndpointPool | None,
         profile: Profile,
         time_zone: dt.tzinfo,
         shapes: Callable[[], Shapes],
@@ -39,7 +38,7 @@ class Describing:
         self._asks = endpoint is not None and not profile.describes_alike
         self._dialect = "alone" if endpoint is None else profile.dialect.value
 
-    def shape(self, request: Request) -> Sequence[Column] | None:
+    async def shape(self, request: Request) -> Sequence[Column] | None:
         """What the endpoint would return, where its dialect is not the replicas'.
 
         Asked once for each text and parameter types. Raises `NotDescribed`.
@@ -50,20 +49,20 @@ class Describing:
         known = shapes.known(request)
         if known is not None:
             return known
-        cursor = self._ask(describing(request.query), request.params)
+        cursor = await self._ask(describing(request.query), request.params)
         return shapes.learn(request, cursor.description or ())
 
-    def bind(self, request: Request) -> Sequence[object]:
+    async def bind(self, request: Request) -> Sequence[object]:
         """What a replica is bound with. Raises `NotBound` for what has no certain twin."""
         if not request.values:
             return ()
-        oids = self._parameter_types(request)
+        oids = await self._parameter_types(request)
         try:
             return dump(request.values, dialect=self._dialect, oids=oids, formats=request.formats)
         except Inexact as error:
             raise NotBound(str(error)) from None
 
-    def _parameter_types(self, request: Request) -> Sequence[int] | None:
+    async def _parameter_types(self, request: Request) -> Sequence[int] | None:
         """The types that the endpoint gives the parameters, where a str depends on them."""
         if not self._asks or not any(map(is_untyped, request.values)):
             return None
@@ -71,26 +70,26 @@ class Describing:
         known = shapes.known_parameters(request)
         if known is not None:
             return known
-        cursor = self._ask(asking_for_parameters(request.text), None)
+        cursor = await self._ask(asking_for_parameters(request.text), None)
         cursor.nextset()
-        row = cursor.fetchone()
+        row = await cursor.fetchone()
         assert row is not None
         return shapes.learn_parameters(request, row[0])
 
-    def _ask(self, query: str, params: Params | None) -> Cursor[tuple[Any, ...]]:
+    async def _ask(self, query: str, params: Params | None) -> AsyncCursor[tuple[Any, ...]]:
         """Ask the endpoint about a statement. Raises `NotDescribed` when it refuses."""
         assert self._endpoint is not None
-        connection = self._endpoint.lend()
+        connection = await self._endpoint.lend()
         try:
-            return connection.execute(query, params, prepare=False)
+            return await connection.execute(query, params, prepare=False)
         except psycopg.DatabaseError as error:
             if error.sqlstate is None:
                 raise
             raise NotDescribed(error) from None
         finally:
-            self._endpoint.give_back(connection)
+            await self._endpoint.give_back(connection)
 
-    def read_streamed(
+    async def read_streamed(
         self, request: Request, columns: Sequence[Column], rows: list[Any]
     ) -> list[Any]:
         """As `read_texts()`, over a connection of its own."""
@@ -102,14 +101,14 @@ class Describing:
         if not may_be_nested(columns, rows):
             return rows
         assert self._endpoint is not None
-        connection = self._endpoint.lend()
+        connection = await self._endpoint.lend()
         try:
-            return self.read_texts(connection, request, columns, rows)
+            return await self.read_texts(connection, request, columns, rows)
         finally:
-            self._endpoint.give_back(connection)
+            await self._endpoint.give_back(connection)
 
-    def read_texts(
-        self, connection: Pooled, request: Request, description: Sequence[Any], rows: list[Any]
+    async def read_texts(
+        self, connection: AsyncPooled, request: Request, description: Sequence[Any], rows: list[Any]
     ) -> list[Any]:
         """The endpoint's rows, with the nested values read that a DuckDB sends as text.
 
@@ -123,6 +122,6 @@ class Describing:
         elif not may_be_nested(description, rows):
             return rows
         asking = asking_for_types(request.query, len(description))
-        cursor = connection.execute(asking, request.params)
-        types = shapes.learn_types(request, cursor.fetchone() or ())
+        cursor = await connection.execute(asking, request.params)
+        types = shapes.learn_types(request, await cursor.fetchone() or ())
         return with_nested(description, types, rows, self._time_zone)
