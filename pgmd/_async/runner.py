@@ -31,6 +31,7 @@ from ..outcome import annotate
 from ..parity import Inexact, from_duckdb
 from ..pooling import Slot
 from ..process.clock import now
+from ..process.ending import is_over
 from ..replicas.duck import DuckError, Interrupted, NotOneStatement, Run
 from ..replicas.members import Member
 from ..request import Request
@@ -112,6 +113,9 @@ class AsyncRunner:
                 if self.running is running:
                     stop()
             time.sleep(_CANCEL_EVERY)
+            if is_over():
+                # What does not heed it is not waited for any longer.
+                return
 
     # --------------------------------------------------------------------------- on the endpoint
 

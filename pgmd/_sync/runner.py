@@ -32,6 +32,7 @@ from ..outcome import annotate
 from ..parity import Inexact, from_duckdb
 from ..pooling import Slot
 from ..process.clock import now
+from ..process.ending import is_over
 from ..replicas.duck import DuckError, Interrupted, NotOneStatement, Run
 from ..replicas.members import Member
 from ..request import Request
@@ -111,6 +112,9 @@ class Runner:
                 if self.running is running:
                     stop()
             time.sleep(_CANCEL_EVERY)
+            if is_over():
+                # What does not heed it is not waited for any longer.
+                return
 
     # --------------------------------------------------------------------------- on the endpoint
 

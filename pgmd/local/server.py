@@ -18,7 +18,6 @@ import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,9 @@ from psycopg.conninfo import make_conninfo
 
 from ..errors import LocalError
 from ..process.clock import now
+from ..process.ending import Thread
 from ..process.forking import hold, leak, remove_at_end
+from ..process.workers import Workers
 from .authentication import Method, Role, Tokens, Verifiers
 from .conversation import Conversation, Welcome
 from .database import Database, Duckling, Limits, Source
@@ -130,7 +131,7 @@ class LocalEndpoint:
         self._options.tokens  # noqa: B018  # checked here rather than in the server's thread
         self._file = Path(file) if file is not None else None
         self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
         self._stop: Callable[[], object] = _nothing
         self._stopping = threading.Lock()
         self._clean_up: Callable[[], object] = _nothing
@@ -144,9 +145,9 @@ class LocalEndpoint:
         server = _Server(self._place(), self._options)
         ready: threading.Event = threading.Event()
         failure: list[BaseException] = []
-        self._thread = threading.Thread(
-            target=self._run, args=(server, ready, failure), name="pgmd-local", daemon=True
-        )
+        work = partial(self._run, server, ready, failure)
+        # There is nothing to stop it by before it runs.
+        self._thread = Thread(work, "pgmd-local", lambda: self._stop())
         self._thread.start()
         ready.wait()
         if failure:
@@ -285,7 +286,7 @@ class _Server:
         self._clients: dict[int, _Client] = {}
         self._numbers = itertools.count(1)
         # One for each client, one for snapshots, one for those that are not let in yet.
-        self._threads = ThreadPoolExecutor(options.max_clients + 2, "pgmd-local")
+        self._threads = Workers(options.max_clients + 2, "pgmd-local")
         self._ducklings: dict[int, Duckling] = {}
         self._next_duckling = itertools.count()
         self._making_duckling = threading.Lock()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +17,7 @@ import duckdb
 
 from ..errors import ReplicaError, UsageError
 from ..process.cache import Cache
+from ..process.ending import Inside
 from ..process.forking import hold, leak
 from ..routing import definitions
 from ..routing.catalogue import QUERY, SCHEMAS_QUERY, Catalogue
@@ -195,7 +197,8 @@ class Cursor:
 
     def close(self) -> None:
         if not self._is_foreign:
-            self._connection.close()
+            with Inside():
+                self._connection.close()
 
     def abandon(self) -> None:
         """It belongs to the parent of this process."""
@@ -213,7 +216,8 @@ class Cursor:
                 raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
             self._run = run
         try:
-            return work()
+            with Inside(self._connection.interrupt):
+                return work()
         except RuntimeError as error:
             # That is how Ctrl-C arrives when DuckDB notices it first.
             if type(error) is RuntimeError and str(error) == "Query interrupted":
@@ -287,14 +291,16 @@ class Instance:
         self.definitions: Definitions | None = None
         self._cursor_setup = plan.cursor_setup
         try:
-            self._root = duckdb.connect(plan.database, config=dict(plan.config))
+            with Inside():
+                self._root = duckdb.connect(plan.database, config=dict(plan.config))
         except duckdb.ConnectionException as error:
             raise self._failed(f"cannot be opened ({_CONFLICT})", error) from None
         except duckdb.Error as error:
             raise self._failed("cannot be opened", error) from None
         hold(self)
         try:
-            self._set_up()
+            with Inside(self._root.interrupt):
+                self._set_up()
         except duckdb.Error as error:
             self._root.close()
             raise self._failed("cannot be set up", error) from None
@@ -328,50 +334,51 @@ class Instance:
 
     def read_catalogue(self) -> Catalogue:
         """What the attached Postgres database holds now. Raises duckdb's errors."""
-        cursor = self._root.cursor()
-        try:
+        with self._aside() as cursor:
             # The extension's own check of its cache does not see a column that was renamed.
             cursor.execute("CALL pg_clear_cache()")
             return _read_catalogue(cursor)
-        finally:
-            cursor.close()
 
     def read_definitions(self) -> Definitions:
         """The tables, views and macros that are there now. Raises duckdb's errors."""
-        cursor = self._root.cursor()
-        try:
+        with self._aside() as cursor:
             return Definitions.read(cursor.execute(definitions.QUERY).fetchall())
-        finally:
-            cursor.close()
 
     def cursor(self) -> Cursor:
         """A new cursor, set up to see what the root sees."""
-        connection = self._root.cursor()
-        for statement in self._cursor_setup:
-            connection.execute(statement)
+        with Inside():
+            connection = self._root.cursor()
+            for statement in self._cursor_setup:
+                connection.execute(statement)
         return Cursor(connection, self._statements)
+
+    @contextmanager
+    def _aside(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for a statement of pgmd's own."""
+        cursor = self._root.cursor()
+        try:
+            with Inside(cursor.interrupt):
+                yield cursor
+        finally:
+            cursor.close()
 
     def refresh(self) -> None:
         """Pick the newest published snapshot up. Raises `ReplicaError`."""
         if self._plan.refresh is not None:
-            cursor = self._root.cursor()
             try:
-                cursor.execute(self._plan.refresh).fetchall()
+                with self._aside() as cursor:
+                    cursor.execute(self._plan.refresh).fetchall()
             except duckdb.Error as error:
                 raise self._failed("cannot be refreshed", error) from None
-            finally:
-                cursor.close()
 
     def probe(self) -> None:
         """Ask what is behind it whether it still answers. Raises duckdb's errors."""
-        cursor = self._root.cursor()
-        try:
+        with self._aside() as cursor:
             cursor.execute(self._plan.probe).fetchall()
-        finally:
-            cursor.close()
 
     def close(self) -> None:
-        self._root.close()
+        with Inside():
+            self._root.close()
 
     def abandon(self) -> None:
         """It belongs to the parent of this process."""
@@ -422,20 +429,31 @@ def copy_postgres(
     """
     root = duckdb.connect(plan.database, config=dict(plan.config))
     try:
-        _load_postgres(root)
-        for statement in plan.setup:
-            root.execute(statement)
-        catalogue = _read_catalogue(root).only(wanted)
-        root.execute("BEGIN")
-        for statement in statements((t.schema, t.name, t.columns) for t in catalogue.tables):
-            root.execute(statement)
-        root.execute("COMMIT")
+        with Inside(root.interrupt):
+            catalogue = _copy(root, plan, wanted, statements)
     except (duckdb.Error, LookupError) as error:
         raise ReplicaError(f"the snapshot cannot be copied: {redact(str(error))}") from None
     else:
         return catalogue
     finally:
         root.close()
+
+
+def _copy(
+    root: duckdb.DuckDBPyConnection,
+    plan: Plan,
+    wanted: Sequence[str],
+    statements: Callable[[Any], list[str]],
+) -> Catalogue:
+    _load_postgres(root)
+    for statement in plan.setup:
+        root.execute(statement)
+    catalogue = _read_catalogue(root).only(wanted)
+    root.execute("BEGIN")
+    for statement in statements((t.schema, t.name, t.columns) for t in catalogue.tables):
+        root.execute(statement)
+    root.execute("COMMIT")
+    return catalogue
 
 
 def _read_catalogue(connection: duckdb.DuckDBPyConnection) -> Catalogue:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from ...dropin.shown import RouteReads, Shown, check_route_reads, merged, own_lo
 from ...errors import Error, NotSupportedError, UsageError
 from ...outcome import annotate
 from ...parity import from_endpoint
+from ...process.ending import Thread
 from ...request import Request
 from ...routing.decision import Decision, Reason, Route
 from ...servers.profile import Dialect, Profile
@@ -121,7 +121,7 @@ class Routing:
             return False
         if isinstance(running, tuple):
             stop = partial(runner.interrupt, running)
-            threading.Thread(target=stop, name="pgmd-stop", daemon=True).start()
+            Thread(stop, "pgmd-stop").start()
         else:
             running.cancel()
         return True
