@@ -13,6 +13,7 @@ from ..answers.result import Result
 from ..errors import annotate
 from ..events import Event
 from ..process.clock import now, sleep
+from ..process.ending import is_over
 from ..request import Request
 from ..routing.decision import Decision, Route
 from ..routing.freshness import Freshness
@@ -255,3 +256,6 @@ class AsyncRunning(AsyncChoosing):
                 if self.running is running:
                     running.cancel()
             sleep(_CANCEL_EVERY)
+            if is_over():
+                # What does not heed it is not waited for any longer.
+                return

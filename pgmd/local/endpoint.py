@@ -17,6 +17,7 @@ from typing import Any, Self
 from psycopg.conninfo import make_conninfo
 
 from ..errors import LocalError
+from ..process.ending import Thread
 from ..process.forking import hold, leak, remove_at_end
 from .options import LocalOptions
 from .server import Server
@@ -55,7 +56,7 @@ class LocalEndpoint:
         self._options.tokens  # noqa: B018  # checked here rather than in the server's thread
         self._file = Path(file) if file is not None else None
         self._server: Server | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
         self._stop: Callable[[], object] = _nothing
         self._stopping = threading.Lock()
         self._clean_up: Callable[[], object] = _nothing
@@ -69,9 +70,9 @@ class LocalEndpoint:
         server = Server(self._place(), self._options)
         ready: threading.Event = threading.Event()
         failure: list[BaseException] = []
-        self._thread = threading.Thread(
-            target=self._run, args=(server, ready, failure), name="pgmd-local", daemon=True
-        )
+        work = partial(self._run, server, ready, failure)
+        # There is nothing to stop it by before it runs.
+        self._thread = Thread(work, "pgmd-local", lambda: self._stop())
         self._thread.start()
         ready.wait()
         if failure:

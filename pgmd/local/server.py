@@ -14,7 +14,6 @@ import logging
 import random
 import ssl
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +21,7 @@ import duckdb
 
 from ..errors import LocalError
 from ..process.clock import now
+from ..process.workers import Workers
 from .authentication import Role, Verifiers
 from .database.duckling import Ducklings, Source
 from .database.writer import Writer
@@ -62,7 +62,7 @@ class Server:
         self._clients: dict[int, _Client] = {}
         self._numbers = itertools.count(1)
         # One for each client, one for snapshots, one for those that are not let in yet.
-        self._threads = ThreadPoolExecutor(options.max_clients + 2, "pgmd-local")
+        self._threads = Workers(options.max_clients + 2, "pgmd-local")
         self._snapshots: asyncio.Task[None] | None = None
         self.port = 0
 

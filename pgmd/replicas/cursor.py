@@ -15,6 +15,7 @@ import duckdb
 from ..answers.fetching import Answer, Reading
 from ..errors import UsageError
 from ..process.cache import Cache
+from ..process.ending import Inside
 from ..process.forking import hold, leak
 from ..sql import analyse
 
@@ -163,7 +164,8 @@ class Cursor:
 
     def close(self) -> None:
         if not self._is_foreign:
-            self._connection.close()
+            with Inside():
+                self._connection.close()
 
     def abandon(self) -> None:
         """It belongs to the parent of this process."""
@@ -181,7 +183,8 @@ class Cursor:
                 raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
             self._run = run
         try:
-            return work()
+            with Inside(self._connection.interrupt):
+                return work()
         except RuntimeError as error:
             # That is how Ctrl-C arrives when DuckDB notices it first.
             if type(error) is RuntimeError and str(error) == "Query interrupted":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
 
 from ..errors import ReplicaError
+from ..process.ending import Inside
 from ..process.forking import hold, leak
 from .cursor import Cursor, Statements
 from .extensions import load
@@ -34,14 +36,16 @@ class Instance:
         self.holdings = Holdings()
         self._cursor_setup: tuple[str, ...] = ()
         try:
-            self._root = duckdb.connect(plan.database, config=dict(plan.config))
+            with Inside():
+                self._root = duckdb.connect(plan.database, config=dict(plan.config))
         except duckdb.ConnectionException as error:
             raise self._failed(f"cannot be opened ({_CONFLICT})", error) from None
         except duckdb.Error as error:
             raise self._failed("cannot be opened", error) from None
         hold(self)
         try:
-            self._set_up()
+            with Inside(self._root.interrupt):
+                self._set_up()
         except duckdb.Error as error:
             self._root.close()
             raise self._failed("cannot be set up", error) from None
@@ -72,25 +76,30 @@ class Instance:
 
     def look(self) -> Holdings:
         """What its database holds now. Raises duckdb's errors."""
-        cursor = self._root.cursor()
-        try:
+        with self._aside() as cursor:
             return self._plan.look(cursor)
-        finally:
-            cursor.close()
 
     def ask(self, query: str) -> tuple[Any, ...]:
         """The first row that a query of pgmd's own gives. Raises duckdb's errors."""
+        with self._aside() as cursor:
+            return cursor.execute(query).fetchone() or ()
+
+    @contextmanager
+    def _aside(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for a statement of pgmd's own."""
         cursor = self._root.cursor()
         try:
-            return cursor.execute(query).fetchone() or ()
+            with Inside(cursor.interrupt):
+                yield cursor
         finally:
             cursor.close()
 
     def cursor(self) -> Cursor:
         """A new cursor, set up to see what the root sees."""
-        connection = self._root.cursor()
-        for statement in self._cursor_setup:
-            connection.execute(statement)
+        with Inside():
+            connection = self._root.cursor()
+            for statement in self._cursor_setup:
+                connection.execute(statement)
         return Cursor(connection, self._statements)
 
     def refresh(self) -> None:
@@ -110,7 +119,8 @@ class Instance:
         self.ask(self._plan.probe)
 
     def close(self) -> None:
-        self._root.close()
+        with Inside():
+            self._root.close()
 
     def abandon(self) -> None:
         """It belongs to the parent of this process."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import duckdb
 
 from ..errors import ReplicaError
+from ..process.ending import Inside
 from ..routing.catalogue import QUERY, SCHEMAS_QUERY, Catalogue
 from ..settings.conninfo import libpq_defaults
 from ..sql.quoting import identifier, literal
@@ -68,21 +70,32 @@ def copy_tables(plan: Plan, wanted: Sequence[str], redact: Callable[[str], str])
     """
     root = duckdb.connect(plan.database, config=dict(plan.config))
     try:
-        for extension in plan.extensions:
-            load(root, extension)
-        for statement in plan.setup:
-            root.execute(statement)
-        catalogue = _read_catalogue(root).only(wanted)
-        root.execute("BEGIN")
-        for statement in copy_statements((t.schema, t.name, t.columns) for t in catalogue.tables):
-            root.execute(statement)
-        root.execute("COMMIT")
+        with Inside(root.interrupt):
+            return Holdings(_copy(root, plan, wanted))
     except (duckdb.Error, LookupError) as error:
         raise ReplicaError(f"the snapshot cannot be copied: {redact(str(error))}") from None
-    else:
-        return Holdings(catalogue)
     finally:
         root.close()
+
+
+def _copy(root: duckdb.DuckDBPyConnection, plan: Plan, wanted: Sequence[str]) -> Catalogue:
+    for extension in plan.extensions:
+        load(root, extension)
+    for statement in plan.setup:
+        root.execute(statement)
+    catalogue = _read_catalogue(root).only(wanted)
+    root.execute("BEGIN")
+    try:
+        for statement in copy_statements((t.schema, t.name, t.columns) for t in catalogue.tables):
+            root.execute(statement)
+    except duckdb.Error:
+        # The extension throws where nobody can catch it, and so ends the process, when it has to
+        # roll back over a connection that is lost as the instance is closed.
+        with suppress(duckdb.Error):
+            root.execute("ROLLBACK")
+        raise
+    root.execute("COMMIT")
+    return catalogue
 
 
 def copy_statements(tables: Iterable[tuple[str, str, Iterable[tuple[str, str]]]]) -> list[str]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
+from ..process.workers import Workers
+from .late import Hands, hand_over
 from .late import Stopped as Stopped  # for the name; a task is cancelled instead
-from .late import fill, hand_over
 
 T = TypeVar("T")
 
@@ -56,7 +55,7 @@ class Executor:
     """Threads of its own in which a blocking driver runs; asyncio's default ones are shared."""
 
     def __init__(self, size: int, name: str) -> None:
-        self._threads = ThreadPoolExecutor(size, thread_name_prefix=name)
+        self._threads = Workers(size, name)
 
     async def run(self, work: Callable[[], T], interrupt: Callable[[], None]) -> T:
         """Run *work* in a thread. When cancelled, *interrupt* it and wait until it has ended."""
@@ -239,6 +238,7 @@ class Background:
         work: Callable[[Background], Coroutine[Any, Any, None]],
         name: str,  # noqa: ARG002 - threads have one
     ) -> None:
+        self.hands = Hands()
         self._news = asyncio.Event()
         self._job = Job(asyncio.get_running_loop().create_task(work(self)))
 
@@ -255,24 +255,25 @@ class Background:
     def stop(self) -> None:
         """Begin to end it."""
         self._job._task.cancel()
+        self.hands.tell()
 
     async def close(self) -> None:
-        """Stop it and wait until it has ended."""
+        """Stop it and wait until it has ended; for what its hands still do, a bounded time."""
         await self._job.stop()
+        await asyncio.to_thread(self.hands.end)
 
 
 async def bounded(
     work: Callable[[], T],
     seconds: float,
     late: Callable[[T], object],
-    within: Background | None = None,  # noqa: ARG001 - a task is cancelled instead
+    within: Background,
 ) -> T:
     """Run blocking *work* in a thread of its own; raises TimeoutError after so many seconds.
 
-    It cannot be stopped: what it returns after that, or after a cancellation, goes to *late*.
+    What it returns after that, or after a cancellation, goes to *late*.
     """
-    done: Future[T] = Future()
-    threading.Thread(target=fill, args=(done, work), name="pgmd-bounded", daemon=True).start()
+    done = within.hands.start(work)
     try:
         async with asyncio.timeout(seconds):
             return await asyncio.wrap_future(done)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Future,
-    ThreadPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
 from ..process.clock import now
+from ..process.ending import Thread, end
 from ..process.forking import hold
+from ..process.workers import Workers, fill
+from .late import Hands, hand_over
 from .late import Stopped as Stopped
-from .late import fill, hand_over
 
 T = TypeVar("T")
 
@@ -91,8 +87,7 @@ class Job(Generic[T]):
         self._cancel = cancel
 
     def start(self) -> None:
-        args = (self._future, self._work)
-        threading.Thread(target=_fulfil, args=args, name="pgmd-job", daemon=True).start()
+        Thread(partial(fill, self._future, self._work), "pgmd-job", self._cancel).start()
 
     def result(self) -> T:
         return self._future.result()
@@ -105,28 +100,16 @@ class Job(Generic[T]):
                 self._future.exception(_STOP_EVERY)
 
 
-def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
-    try:
-        future.set_result(work())
-    except BaseException as error:  # noqa: BLE001 - who waits for the job raises it
-        future.set_exception(error)
-        # Or the error's traceback and the future would keep each other.
-        del future
-
-
 class Jobs:
     """Runs jobs side by side; the caller bounds how many."""
 
     def __init__(self, size: int) -> None:  # noqa: ARG002 - as in asyncio
         self._running: set[Job[Any]] = set()
-        # Threads may not be stopped in the middle of a query when the program ends.
-        atexit.register(self._stop_in_turn)
         hold(self)
 
     def abandon(self) -> None:
         """They belong to the parent of this process, and so do their threads."""
         self._running = set()
-        atexit.unregister(self._stop_in_turn)
 
     def start(self, work: Callable[[], T], cancel: Callable[[], None]) -> Job[T]:
         job = Job(work, cancel)
@@ -145,7 +128,7 @@ class Jobs:
         for job in list(self._running):
             if not job._future.done():
                 # A thread each: to cancel one can take as long as the network does.
-                threading.Thread(target=job.stop, name="pgmd-stop", daemon=True).start()
+                Thread(job.stop, "pgmd-stop").start()
 
     def close(self) -> None:
         """Cancel what still runs and wait for its end, also when interrupted meanwhile."""
@@ -158,13 +141,8 @@ class Jobs:
             except KeyboardInterrupt as error:
                 kept = error
         self._running.clear()
-        atexit.unregister(self._stop_in_turn)
         if kept is not None:
             raise kept
-
-    def _stop_in_turn(self) -> None:
-        for job in list(self._running):
-            job.stop()
 
 
 class Overdue(Exception):
@@ -176,7 +154,7 @@ class _Watched:
     until: float
     cancel: Callable[[], None]
     over: threading.Event = field(default_factory=threading.Event)
-    stopper: threading.Thread | None = None
+    stopper: Thread | None = None
 
     def stop(self) -> None:
         while not self.over.is_set():
@@ -193,7 +171,7 @@ class Watchdog:
         # In the order of their ends, as all have the same time.
         self._watched: dict[_Watched, None] = {}
         self._closing = threading.Event()
-        threading.Thread(target=self._run, name="pgmd-watchdog", daemon=True).start()
+        Thread(self._run, "pgmd-watchdog", self.close).start()
 
     def run(self, work: Callable[[], T], cancel: Callable[[], None]) -> T:
         """Do *work*; *cancel* is called from another thread if it takes too long.
@@ -228,7 +206,7 @@ class Watchdog:
                 due = [one for one in self._watched if one.until <= now()]
                 for one in due:
                     del self._watched[one]
-                    one.stopper = threading.Thread(target=one.stop, name="pgmd-stop", daemon=True)
+                    one.stopper = Thread(one.stop, "pgmd-stop")
                     one.stopper.start()
                 first = next(iter(self._watched), None)
             # What has not begun yet has the whole time.
@@ -242,12 +220,17 @@ class Alarm:
     """Calls *work* in *seconds*, in another thread, unless closed before."""
 
     def __init__(self, seconds: float, work: Callable[[], None]) -> None:
-        self._timer = threading.Timer(seconds, work)
-        self._timer.daemon = True
-        self._timer.start()
+        self._seconds = seconds
+        self._work = work
+        self._closing = threading.Event()
+        Thread(self._run, "pgmd-alarm", self.close).start()
+
+    def _run(self) -> None:
+        if not self._closing.wait(self._seconds):
+            self._work()
 
     def close(self) -> None:
-        self._timer.cancel()
+        self._closing.set()
 
 
 class Ticker:
@@ -257,9 +240,8 @@ class Ticker:
         self, seconds: float, work: Callable[[], Any], failed: Callable[[Exception], None]
     ) -> None:
         self._closing = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(seconds, work, failed), name="pgmd-ticker", daemon=True
-        )
+        work_on = partial(self._run, seconds, work, failed)
+        self._thread = Thread(work_on, "pgmd-ticker", self._closing.set)
         self._thread.start()
 
     def _run(
@@ -269,11 +251,11 @@ class Ticker:
             try:
                 work()
             except Exception as error:  # noqa: BLE001 - the ticker outlives a failed round
-                failed(error)
+                if not self._closing.is_set():
+                    failed(error)
 
     def close(self) -> None:
-        self._closing.set()
-        self._thread.join()
+        end([self._thread])
 
 
 class Background:
@@ -283,7 +265,8 @@ class Background:
         self._work = work
         self._news = threading.Event()
         self.stopped: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.hands = Hands()
+        self._thread = Thread(self._run, name, self.stop)
         self._thread.start()
 
     def _run(self) -> None:
@@ -305,32 +288,33 @@ class Background:
         if not self.stopped.done():
             self.stopped.set_result(None)
         self._news.set()
+        self.hands.tell()
 
     def close(self) -> None:
-        """Stop it and wait until it has ended."""
+        """Stop it and wait until it has ended, for a bounded time."""
         self.stop()
-        self._thread.join()
+        end([self._thread])
+        self.hands.end()
 
 
 def bounded(
     work: Callable[[], T],
     seconds: float,
     late: Callable[[T], object],
-    within: Background | None = None,
+    within: Background,
 ) -> T:
     """Run blocking *work* in a thread of its own; raises TimeoutError after so many seconds, and
     Stopped when the background *within* which it runs is being closed.
 
-    It cannot be stopped: what it returns after that goes to *late*.
+    What it returns after that goes to *late*.
     """
-    done: Future[T] = Future()
-    threading.Thread(target=fill, args=(done, work), name="pgmd-bounded", daemon=True).start()
-    ends: list[Future[Any]] = [done] if within is None else [done, within.stopped]
+    done = within.hands.start(work)
+    ends: list[Future[Any]] = [done, within.stopped]
     wait(ends, seconds, FIRST_COMPLETED)
-    if done.done():
+    if done.done() and not within.stopped.done():
         return done.result()
     done.add_done_callback(partial(hand_over, late))
-    if within is not None and within.stopped.done():
+    if within.stopped.done():
         raise Stopped("the engine is closed")
     raise TimeoutError
 
@@ -362,6 +346,6 @@ def home() -> object:
 def run_all(works: Iterable[Callable[[], T]]) -> list[T | BaseException]:
     """Run all side by side; an exception takes the place of the result it prevented."""
     works = list(works)
-    with ThreadPoolExecutor(max(1, len(works)), thread_name_prefix="pgmd-open") as threads:
+    with Workers(len(works), "pgmd-open") as threads:
         futures = [threads.submit(work) for work in works]
     return [future.exception() or future.result() for future in futures]

@@ -17,7 +17,7 @@ from psycopg.types.numeric import FloatLoader
 
 import pgmd
 from pgmd import Reason, Route, psycopg, psycopg_pool
-from pgmd.replicas import duck
+from pgmd.replicas import cursor as duck
 from pgmd.runtime import threads as runtime
 
 from ..fixtures.stands import Stand

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from ...errors import Error, UsageError, annotate
 from ...events import Event
 from ...parity import from_endpoint
 from ...process.clock import now
+from ...process.ending import Thread
 from ...request import Request
 from ...routing.decision import Decision, Reason, Route
 from ...servers.profile import Profile
@@ -113,7 +113,7 @@ class Noting:
         asking = self._asking
         if asking is None or asking.running is None:
             return False
-        threading.Thread(target=asking.cancel, name="pgmd-stop", daemon=True).start()
+        Thread(asking.cancel, "pgmd-stop").start()
         return True
 
     @property
