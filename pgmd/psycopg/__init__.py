@@ -8,35 +8,73 @@ run on the engine's replicas, and `connection.pgmd` tells what was done.
 from __future__ import annotations
 
 import logging as logging
-import sys
 from typing import Any
 
 import psycopg as _psycopg
+from psycopg import BINARY as BINARY
+from psycopg import DATETIME as DATETIME
+from psycopg import NUMBER as NUMBER
+from psycopg import ROWID as ROWID
+from psycopg import STRING as STRING
+from psycopg import AsyncCopy as AsyncCopy
+from psycopg import AsyncPipeline as AsyncPipeline
+from psycopg import AsyncTransaction as AsyncTransaction
+from psycopg import BaseConnection as BaseConnection
+from psycopg import Binary as Binary
+from psycopg import Capabilities as Capabilities
+from psycopg import Column as Column
+from psycopg import ConnectionInfo as ConnectionInfo
+from psycopg import Copy as Copy
+from psycopg import DatabaseError as DatabaseError
+from psycopg import DataError as DataError
+from psycopg import Date as Date
+from psycopg import DateFromTicks as DateFromTicks
+from psycopg import Error as Error
+from psycopg import IntegrityError as IntegrityError
+from psycopg import InterfaceError as InterfaceError
+from psycopg import InternalError as InternalError
+from psycopg import IsolationLevel as IsolationLevel
+from psycopg import Notify as Notify
+from psycopg import NotSupportedError as NotSupportedError
+from psycopg import OperationalError as OperationalError
+from psycopg import Pipeline as Pipeline
+from psycopg import ProgrammingError as ProgrammingError
+from psycopg import Rollback as Rollback
+from psycopg import Time as Time
+from psycopg import TimeFromTicks as TimeFromTicks
+from psycopg import Timestamp as Timestamp
+from psycopg import TimestampFromTicks as TimestampFromTicks
+from psycopg import Transaction as Transaction
+from psycopg import Warning as Warning
+from psycopg import Xid as Xid
 
-# All of psycopg: a test compares the names.
-from psycopg import *  # noqa: F403
+# All of psycopg, name by name: after * a type checker would take its connections for ours. A test
+# compares the names.
 from psycopg import __all__ as __all__
 from psycopg import __version__ as __version__
 from psycopg import abc as abc
 from psycopg import adapt as adapt
 from psycopg import adapters as adapters
+from psycopg import apilevel as apilevel
+from psycopg import capabilities as capabilities
 from psycopg import client_cursor as client_cursor
 from psycopg import connection as connection
 from psycopg import connection_async as connection_async
 from psycopg import conninfo as conninfo
 from psycopg import copy as copy
-from psycopg import crdb as crdb
 from psycopg import cursor as cursor
 from psycopg import cursor_async as cursor_async
 from psycopg import dbapi20 as dbapi20
 from psycopg import errors as errors
 from psycopg import generators as generators
 from psycopg import logger as logger
+from psycopg import paramstyle as paramstyle
 from psycopg import postgres as postgres
 from psycopg import pq as pq
 from psycopg import raw_cursor as raw_cursor
 from psycopg import rows as rows
 from psycopg import sql as sql
+from psycopg import threadsafety as threadsafety
 from psycopg import transaction as transaction
 from psycopg import types as types
 from psycopg import version as version
@@ -58,16 +96,10 @@ from .._sync.dropin.cursors import RawCursor as RawCursor
 from .._sync.dropin.cursors import RawServerCursor as RawServerCursor
 from .._sync.dropin.cursors import ServerCursor as ServerCursor
 from .._sync.engine import Engine
+from ..dropin.alias import install as _install
 
 connect = Connection.connect
-# `from pgmd.psycopg.rows import dict_row`, as from psycopg.
-sys.modules.update(
-    {
-        f"{__name__}.{name.removeprefix('psycopg.')}": module
-        for name, module in list(sys.modules.items())
-        if name.startswith("psycopg.") and not name.startswith("psycopg._")
-    }
-)
+_install(__name__, "psycopg")
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -71,15 +72,51 @@ def test_cursors_are_of_one_family() -> None:
         assert issubclass(getattr(psycopg, f"Async{name}"), psycopg.AsyncCursor)
 
 
-@pytest.mark.parametrize(("theirs", "ours", "replaced"), CASES)
-def test_submodules_are_psycopgs(theirs: Any, ours: Any, replaced: set[str]) -> None:
-    for module in pkgutil.iter_modules(theirs.__path__):
-        if not module.name.startswith("_"):
-            found = importlib.import_module(f"{ours.__name__}.{module.name}")
-            assert found is importlib.import_module(f"{theirs.__name__}.{module.name}")
-    assert importlib.import_module("pgmd.psycopg.types.json") is original.types.json
-    # With psycopg's path its modules would be imported twice.
-    assert not hasattr(ours, "__path__")
+def modules(package: ModuleType) -> list[str]:
+    """The public ones of a package, by their names in it."""
+    found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    names = [module.name.removeprefix(f"{package.__name__}.") for module in found]
+    return [name for name in names if not any(part.startswith("_") for part in name.split("."))]
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(original, psycopg), (original_pool, psycopg_pool)])
+def test_submodules_are_psycopgs(theirs: Any, ours: Any) -> None:
+    assert len(modules(theirs)) >= 11
+    for name in modules(theirs):
+        if name != "types.shapely":  # needs shapely
+            found = importlib.import_module(f"{ours.__name__}.{name}")
+            assert found is importlib.import_module(f"{theirs.__name__}.{name}"), name
+
+
+def test_a_module_that_psycopg_has_not_imported_is_imported_once() -> None:
+    code = (
+        "import sys\n"
+        "from pgmd.psycopg.types.hstore import register_hstore\n"
+        "import psycopg.types.hstore\n"
+        "assert psycopg.types.hstore.register_hstore is register_hstore\n"
+        "assert psycopg.types.hstore.__spec__.name == 'psycopg.types.hstore'\n"
+        "names = {id(m): m.__name__ for m in sys.modules.values() if 'hstore' in m.__name__}\n"
+        "assert set(names.values()) == {'psycopg.types.hstore'}, names\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=50)
+
+
+def test_what_psycopg_has_not_is_not_found() -> None:
+    for name in ("pgmd.psycopg.nope", "pgmd.psycopg.types.nope", "pgmd.psycopg_pool.nope"):
+        with pytest.raises(ModuleNotFoundError, match=name):
+            importlib.import_module(name)
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(original, psycopg), (original_pool, psycopg_pool)])
+def test_type_checkers_find_each_submodule(theirs: Any, ours: Any) -> None:
+    (folder,) = ours.__path__
+    found = {}
+    for path in sorted(Path(folder).rglob("*.py")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        name = ".".join(parts).removesuffix("__init__").removesuffix(".")
+        if name:
+            found[name] = path.read_text()
+    assert found == {n: f"from {theirs.__name__}.{n} import *\n" for n in modules(theirs)}
 
 
 def test_exceptions_are_psycopgs() -> None:

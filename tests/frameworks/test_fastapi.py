@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
-from pgmd.psycopg.rows import class_row, dict_row
 
 import pgmd
 from pgmd import psycopg, psycopg_pool
+from pgmd.psycopg.rows import class_row, dict_row
 
 from ..fixtures.stands import Stand
 

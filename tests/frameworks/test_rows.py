@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
+import pgmd
+from pgmd import psycopg
 from pgmd.psycopg.rows import (
     args_row,
     class_row,
@@ -16,9 +19,6 @@ from pgmd.psycopg.rows import (
     scalar_row,
     tuple_row,
 )
-
-import pgmd
-from pgmd import psycopg
 
 from ..fixtures.stands import Stand
 

@@ -93,7 +93,9 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
                 await cast("Any", rows).aclose()
 
     @asynccontextmanager
-    async def copy(self, statement: Query, params: Any = None, **kwargs: Any) -> AsyncIterator[Any]:
+    async def copy(
+        self, statement: Query, params: Any = None, **kwargs: Any
+    ) -> AsyncIterator[psycopg.AsyncCopy]:
         """As psycopg's, where the server has COPY."""
         async with self._sending(statement), super().copy(statement, params, **kwargs) as copy:
             yield copy

@@ -7,15 +7,30 @@ from typing import Any
 import psycopg
 from psycopg.rows import Row
 
-from ...dropin.standin import Standing
-from ...servers.coping import begin_command, unsupported
-from .placing import AsyncPlacing
+from ...dropin.adapters import leaves_texts_open
+from ...dropin.identity import known_profile, probe_gen
+from ...servers.coping import begin_command, send_texts, unsupported
+from .opening import AsyncOpening
 
 
-class AsyncFitting(Standing[Row], psycopg.AsyncConnection[Row]):
+class AsyncFitting(AsyncOpening[Row]):
     """psycopg's connection. What the server lacks is refused before anything is sent."""
 
-    _routing: AsyncPlacing
+    async def _find_profile(self) -> None:
+        """Find out what the server can do, once for each server."""
+        profile = known_profile(self.pgconn)
+        if profile is None:
+            async with self.lock:
+                profile = await self.wait(probe_gen(self))
+        self._routing.profile = profile
+
+    def _fit(self) -> None:
+        """Leave out what the server does not understand."""
+        profile = self._routing.profile
+        if profile.prepare_threshold is None:
+            self.prepare_threshold = None
+        if not profile.infers_parameters and leaves_texts_open(self.adapters):
+            send_texts(self)
 
     async def set_isolation_level(self, value: psycopg.IsolationLevel | None) -> None:
         """As psycopg's. Raises `NotSupportedError` where there is one level only, and another."""

@@ -4,40 +4,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
-from typing import Any, Self, overload
-from weakref import ref
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import psycopg
-from psycopg.abc import AdaptContext, PQGen
+from psycopg.abc import AdaptContext, Params, Query
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import Row, RowFactory
 from typing_extensions import TypeVar
 
-from ...dropin import seam
-from ...dropin.adapters import leaves_texts_open
-from ...dropin.identity import is_addressed, known_profile, may_wait, probe_gen
+from ...dropin.identity import is_addressed, may_wait
 from ...dropin.modes import RouteReads, check_route_reads
-from ...dropin.standin import StandIn, as_booked, resumed
-from ...errors import NotSupportedError
-from ...runtime import threads as runtime
-from ...servers.coping import send_texts, unsupported, unsupported_savepoint
+from ...servers.coping import unsupported
 from ...settings.conninfo import check_tls, is_motherduck, motherduck_tls
 from ..engine import Engine
 from .attached import engines
 from .cursors import Cursor, ServerCursor, routed
 from .face import Routing
-from .fitting import Fitting
-from .placing import Placing
-from .waiting import WaitingTransaction
+from .transactions import Transacting
 
-CursorRow = TypeVar("CursorRow")
-_IDLE = psycopg.pq.TransactionStatus.IDLE
+Other = TypeVar("Other")
 
 
-class Connection(Fitting[Row]):
+class Connection(Transacting[Row]):
     """psycopg's connection. `pgmd` says what is done with its statements."""
 
     __module__ = "pgmd.psycopg"
@@ -46,16 +34,16 @@ class Connection(Fitting[Row]):
 
     def __init__(self, pgconn: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(pgconn, *args, **kwargs)
-        self._routing = Placing()
         self.pgmd = Routing(self._routing)
         self.cursor_factory = Cursor
         self.server_cursor_factory = ServerCursor
-        self._opening = runtime.Lock()
 
     # ------------------------------------------------------------------------------- connecting
 
+    # The second is for type checkers that take the row of `Connection` itself for settled.
+    @overload  # type: ignore[override]  # libpq has no keywords of these names
     @classmethod
-    def connect(  # type: ignore[override]  # libpq has no keywords of these names
+    def connect(
         cls,
         conninfo: str = "",
         *,
@@ -68,7 +56,40 @@ class Connection(Fitting[Row]):
         route_reads: RouteReads | None = None,
         lazy: bool | None = None,
         **kwargs: Any,
-    ) -> Self:
+    ) -> Self: ...
+
+    @overload
+    @classmethod
+    def connect(
+        cls,
+        conninfo: str = "",
+        *,
+        autocommit: bool = False,
+        prepare_threshold: int | None = 5,
+        context: AdaptContext | None = None,
+        row_factory: RowFactory[Other],
+        cursor_factory: type[psycopg.Cursor[Other]] | None = None,
+        engine: Engine | None = None,
+        route_reads: RouteReads | None = None,
+        lazy: bool | None = None,
+        **kwargs: Any,
+    ) -> Connection[Other]: ...
+
+    @classmethod
+    def connect(
+        cls,
+        conninfo: str = "",
+        *,
+        autocommit: bool = False,
+        prepare_threshold: int | None = 5,
+        context: AdaptContext | None = None,
+        row_factory: RowFactory[Any] | None = None,
+        cursor_factory: type[psycopg.Cursor[Any]] | None = None,
+        engine: Engine | None = None,
+        route_reads: RouteReads | None = None,
+        lazy: bool | None = None,
+        **kwargs: Any,
+    ) -> Connection[Any]:
         """As psycopg's; with an *engine*, or one that is attached, reads run on its replicas.
 
         Without any address it connects to the engine's own endpoint. *route_reads* is when, see
@@ -107,104 +128,24 @@ class Connection(Fitting[Row]):
         connection._fit()
         return connection
 
-    @classmethod
-    def _unopened(cls, params: Mapping[str, Any]) -> Self:
-        standing_in = StandIn(params, _nothing)
-        connection = cls(standing_in)
-        standing_in.connect = partial(_open_now, ref(connection))
-        connection._wait_unopened()
-        return connection
-
-    def _set_up(
-        self,
-        *,
-        autocommit: bool,
-        prepare_threshold: int | None,
-        context: AdaptContext | None,
-        row_factory: Any,
-        cursor_factory: Any,
-    ) -> None:
-        """As psycopg does when it has connected."""
-        self.prepare_threshold = prepare_threshold
-        if row_factory:
-            self.row_factory = row_factory
-        if cursor_factory:
-            self.cursor_factory = cursor_factory
-        if context:
-            seam.adapt(self, context.adapters)
-        if autocommit:
-            self.set_autocommit(True)
-
-    def _open(self) -> None:
-        """Have a connection to the server. Raises what connecting raises."""
-        seam.check_open(self)
-        with self._opening:
-            waits = self._standing_in
-            if waits is not None and waits.real is None:
-                self._adopt(psycopg.Connection.connect(make_conninfo(**waits.params)))
-
-    def _find_profile(self) -> None:
-        """Find out what the server can do, once for each server."""
-        profile = known_profile(self.pgconn)
-        if profile is None:
-            with self.lock:
-                profile = self.wait(probe_gen(self))
-        self._routing.profile = profile
-
-    def _fit(self) -> None:
-        """Leave out what the server does not understand."""
-        profile = self._routing.profile
-        if profile.prepare_threshold is None:
-            self.prepare_threshold = None
-        if not profile.infers_parameters and leaves_texts_open(self.adapters):
-            send_texts(self)
-
-    def close(self) -> None:
-        """As psycopg's."""
-        ends = not self.closed and not seam.returns_to_pool(self)
-        if ends:
-            self._routing.forget_begun(self)
-            self._routing.end_snapshot(self)
-            self._routing.close()
-        never_opened = ends and self._is_unopened
-        if never_opened:
-            self.pgconn = self._standing_in
-        super().close()
-        if never_opened:
-            self._stand_back()
-
-    def cancel(self) -> None:
-        """As psycopg's, also of what runs on a replica."""
-        if not self._routing.cancel() and not self._is_unopened:
-            psycopg.Connection.cancel(as_booked(self))
-
-    def cancel_safe(self, *, timeout: float = 30.0) -> None:
-        """As psycopg's, also of what runs on a replica."""
-        if not self._routing.cancel() and not self._is_unopened:
-            psycopg.Connection.cancel_safe(as_booked(self), timeout=timeout)
-
-    def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
-        """As psycopg's; much that is asked of an idle connection sends nothing."""
-        if self.closed:
-            raise psycopg.OperationalError("the connection is closed")
-        if self._routing.is_plain:
-            return super().wait(gen, *args, **options)
-        if self._standing_in is not None:
-            try:
-                gen = resumed(gen, next(gen))
-            except StopIteration as done:
-                return done.value
-        return psycopg.Connection.wait(as_booked(self), gen, *args, **options)
-
     # ------------------------------------------------------------------------------- statements
+
+    if TYPE_CHECKING:
+
+        def execute(
+            self,
+            query: Query,
+            params: Params | None = None,
+            *,
+            prepare: bool | None = None,
+            binary: bool = False,
+        ) -> Cursor[Row]: ...
 
     @overload
     def cursor(self, *, binary: bool = False) -> Cursor[Row]: ...
 
     @overload
-    def cursor(
-        self, *, binary: bool = False, row_factory: RowFactory[CursorRow]
-    ) -> Cursor[CursorRow]: ...
+    def cursor(self, *, binary: bool = False, row_factory: RowFactory[Other]) -> Cursor[Other]: ...
 
     @overload
     def cursor(
@@ -222,10 +163,10 @@ class Connection(Fitting[Row]):
         name: str,
         *,
         binary: bool = False,
-        row_factory: RowFactory[CursorRow],
+        row_factory: RowFactory[Other],
         scrollable: bool | None = None,
         withhold: bool = False,
-    ) -> ServerCursor[CursorRow]: ...
+    ) -> ServerCursor[Other]: ...
 
     def cursor(self, name: str = "", **kwargs: Any) -> Any:
         """As psycopg's. Raises `NotSupportedError` for a *name* where there are no cursors on the
@@ -240,138 +181,3 @@ class Connection(Fitting[Row]):
             )
         self.cursor_factory = routed(self.cursor_factory)
         return super().cursor(name, **kwargs)
-
-    def commit(self) -> None:
-        """As psycopg's."""
-        self._ending(super().commit, b"COMMIT")
-
-    def rollback(self) -> None:
-        """As psycopg's."""
-        self._ending(super().rollback, b"ROLLBACK")
-
-    def _ending(self, end: Any, command: bytes) -> None:
-        if self._routing.is_plain:
-            end()
-            return
-        try:
-            if seam.nesting(self):
-                end()  # psycopg refuses
-            else:
-                self._routing.forget_begun(self)
-                self._routing.end_snapshot(self)
-                self._end(end, command)
-        except psycopg.Error as error:
-            raise self._routing.explained(error, lost=self.broken) from error.__cause__
-        finally:
-            self._routing.settle(self)
-
-    def _end(self, end: Any, command: bytes) -> None:
-        if self._routing.in_transaction:
-            # The server says "idle", and psycopg would send nothing.
-            self._routing.in_transaction = False
-            with self.lock:
-                self.wait(seam.command(self, command))
-        elif not self._is_unopened:
-            end()
-
-    @contextmanager
-    def transaction(
-        self,
-        savepoint_name: str | None = None,
-        force_rollback: bool = False,  # noqa: FBT001, FBT002 - psycopg's signature
-    ) -> Iterator[psycopg.Transaction]:
-        """As psycopg's. Raises `NotSupportedError` for one inside another where there are no
-        savepoints."""
-        if self._routing.is_plain:
-            with super().transaction(savepoint_name, force_rollback) as transaction:
-                yield transaction
-            return
-        if not savepoint_name and self._routing.may_wait(self):
-            with self._waiting(force_rollback) as transaction:
-                yield transaction
-            return
-        has_begun = self._routing.has_begun
-        self._open()
-        if has_begun:
-            with self.lock:
-                self.wait(seam.start(self))
-        self._check_nesting(savepoint_name)
-        raised: BaseException | None = None
-        try:
-            with super().transaction(savepoint_name, force_rollback) as transaction:
-                self._routing.in_transaction = not self._routing.profile.reports_transactions
-                try:
-                    yield transaction
-                except BaseException as error:
-                    raised = error
-                    raise
-        except psycopg.Error as error:
-            if error is raised:
-                raise
-            raise self._routing.explained(error, lost=self.broken) from error.__cause__
-        finally:
-            self._routing.in_transaction = False
-            self._routing.settle(self)
-
-    @contextmanager
-    def _waiting(self, force_rollback: bool) -> Iterator[psycopg.Transaction]:  # noqa: FBT001 - psycopg's
-        """A transaction() that the endpoint hears of when a statement needs it."""
-        is_outer = not self._routing.seems_begun
-        waiting = WaitingTransaction(self, force_rollback, is_outer=is_outer)
-        try:
-            with waiting as transaction:
-                self._routing.seem_begun(self)
-                yield transaction
-        except psycopg.Error as error:
-            raise self._routing.explained(error, lost=self.broken) from error.__cause__
-        finally:
-            if is_outer:
-                self._routing.forget_begun(self)
-                self._routing.end_snapshot(self)
-            self._routing.settle(self)
-
-    def _check_nesting(self, savepoint_name: str | None) -> None:
-        if self._routing.profile.has_savepoints:
-            return
-        is_open = self._books.transaction_status != _IDLE or self._routing.in_transaction
-        if is_open or seam.nesting(self) or savepoint_name:
-            raise unsupported_savepoint(self._routing.profile)
-
-    @contextmanager
-    def pipeline(self) -> Iterator[psycopg.Pipeline]:
-        """As psycopg's."""
-        if self._routing.in_snapshot:
-            self._routing.leave_snapshot(self, None)
-        self._open()
-        try:
-            with super().pipeline() as pipeline:
-                yield pipeline
-        finally:
-            self._routing.settle(self)
-
-    def _start_query(self) -> PQGen[None]:
-        has_begun = self._routing.forget_begun(self)
-        if self._routing.in_snapshot:
-            raise NotSupportedError("this needs the endpoint, and the transaction is on a replica")
-        if self._routing.in_transaction:
-            return  # psycopg would begin it again on a server that says "idle" in a transaction
-        if has_begun and self.autocommit:
-            # A transaction() that has waited for it.
-            yield from seam.command(self, seam.start_command(self))
-        yield from super()._start_query()
-        if not self.autocommit and not self._routing.profile.reports_transactions:
-            self._routing.in_transaction = True
-
-
-def _open_now(wanted: ref[Connection[Any]]) -> Any:
-    """Open a connection in the midst of reading an attribute, where nothing can be awaited."""
-    connection = wanted()
-    if connection is None:
-        return _nothing()
-    standing_in = connection._standing_in
-    assert standing_in is not None
-    return connection._adopt(psycopg.Connection.connect(make_conninfo(**standing_in.params)))
-
-
-def _nothing() -> Any:
-    raise psycopg.OperationalError("the connection is closed")

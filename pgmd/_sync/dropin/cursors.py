@@ -90,7 +90,7 @@ class Cursor(psycopg.Cursor[Row]):
                 cast("Any", rows).close()
 
     @contextmanager
-    def copy(self, statement: Query, params: Any = None, **kwargs: Any) -> Iterator[Any]:
+    def copy(self, statement: Query, params: Any = None, **kwargs: Any) -> Iterator[psycopg.Copy]:
         """As psycopg's, where the server has COPY."""
         with self._sending(statement), super().copy(statement, params, **kwargs) as copy:
             yield copy

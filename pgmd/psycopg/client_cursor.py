@@ -1,0 +1,1 @@
+from psycopg.client_cursor import *

@@ -1,0 +1,1 @@
+from psycopg.connection_async import *

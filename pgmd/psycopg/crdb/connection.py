@@ -1,0 +1,1 @@
+from psycopg.crdb.connection import *

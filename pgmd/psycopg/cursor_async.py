@@ -1,0 +1,1 @@
+from psycopg.cursor_async import *

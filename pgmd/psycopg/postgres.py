@@ -1,0 +1,1 @@
+from psycopg.postgres import *

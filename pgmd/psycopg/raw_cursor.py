@@ -1,0 +1,1 @@
+from psycopg.raw_cursor import *

@@ -1,0 +1,1 @@
+from psycopg_pool.base_null_pool import *

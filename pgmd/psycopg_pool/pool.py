@@ -1,0 +1,1 @@
+from psycopg_pool.pool import *
