@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import psycopg
 import pytest
 
 import pgmd
+import pgmd.psycopg
 
 
 def test_all_is_sorted_and_complete() -> None:
@@ -39,3 +41,13 @@ def test_one_except_catches_all() -> None:
 def test_both_colours_have_the_same_methods(pair: tuple[str, str]) -> None:
     names = [{n for n in dir(getattr(pgmd, p)) if not n.startswith("_")} - {"cancel"} for p in pair]
     assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("kind", [pgmd.psycopg.Connection, pgmd.psycopg.AsyncConnection])
+def test_what_a_connection_of_the_drop_in_tells(kind: Any) -> None:
+    face = kind(psycopg.pq.PGconn.connect_start(b"host=/dev/null")).pgmd
+    public = {name for name in dir(face) if not name.startswith("_")}
+    assert public == {"decision", "engine", "explain", "profile", "route_reads", "stats"}
+    assert all(inspect.getdoc(getattr(type(face), name)) for name in public)
+    with pytest.raises(AttributeError):
+        face.route_read = "off"

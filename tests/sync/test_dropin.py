@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import psycopg as original
+import psycopg_pool as original_pool
 import pytest
 from psycopg import pq
 from psycopg.rows import class_row, dict_row, namedtuple_row, scalar_row
@@ -319,6 +320,47 @@ def test_an_attribute_of_the_server_opens_the_connection(stand: Stand) -> None:
             connection.execute("SELECT i FROM t")
         with pytest.raises(psycopg.OperationalError, match="connection is closed"):
             assert connection.info.host
+
+
+def test_what_psycopg_keeps_of_a_connection_does_not_connect(stand: Stand) -> None:
+    def transaction(connection: Any) -> None:
+        with connection.transaction():
+            connection.execute("SELECT i FROM t")
+
+    with ready(stand) as engine:
+        with connected(stand, engine, autocommit=False) as connection:
+            for look in (
+                lambda c: c.set_read_only(True),
+                transaction,
+                lambda c: c.set_autocommit(True),
+                lambda c: c.commit(),
+                lambda c: c.rollback(),
+                lambda c: c.cancel_safe(),
+            ):
+                look(connection)
+                assert connection._is_unopened
+            cursor = connection.cursor()
+            connection.cancel()
+            assert "IDLE" in repr(connection) + repr(cursor)
+            assert not connection.closed
+            assert not connection.broken
+            assert connection.info.status == pq.ConnStatus.OK
+            assert connection._is_unopened
+
+
+def test_to_look_at_a_transaction_that_waits_does_not_begin_it(stand: Stand) -> None:
+    with ready(stand) as engine:
+        options = {"autocommit": False, "route_reads": "lazy-begin", "lazy": False}
+        with connected(stand, engine, **options) as connection:
+            connection.execute("SELECT i FROM t")
+            assert "INTRANS" in repr(connection) + repr(connection.cursor())
+            assert not connection.closed
+            assert not connection.broken
+            assert connection.fileno() > 0
+            connection.cancel()
+            connection.cancel_safe()
+            assert connection._real.transaction_status == pq.TransactionStatus.IDLE
+            assert connection.info.transaction_status == pq.TransactionStatus.INTRANS
 
 
 def test_reads_in_a_transaction_stay(stand: Stand) -> None:
@@ -676,3 +718,23 @@ def test_a_pool_lends_routed_connections(stand: Stand) -> None:
                 cursor = connection.execute("SELECT max(i) FROM t")
                 assert cursor.fetchone() == (5,)
                 assert connection.pgmd.stats == {"replica: READ": 1}
+
+
+def test_a_pool_wakes_no_server(stand: Stand) -> None:
+    """It looks whether what comes back to it is idle; so does psycopg_pool's own."""
+    with ready(stand) as engine:
+        kwargs = {"engine": engine, "autocommit": True}
+        for kind in (psycopg_pool.ConnectionPool, original_pool.ConnectionPool):
+            pool = kind(
+                stand.dsn,
+                connection_class=psycopg.Connection,
+                kwargs=kwargs,
+                min_size=1,
+                max_size=1,
+                open=False,
+            )
+            with pool:
+                for _ in range(2):
+                    with pool.connection() as connection:
+                        connection.execute("SELECT i FROM t")
+                        assert connection._is_unopened
