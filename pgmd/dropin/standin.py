@@ -121,9 +121,11 @@ class Standing(BaseConnection[Row]):
     @property
     def _books(self) -> Any:
         """The connection to the server as psycopg's books want it."""
-        # Another thread may just put the one in the place of the other.
-        kept = self.__dict__
-        return kept.get("pgconn") or self._standing_in or kept["pgconn"]
+        try:
+            return self.__dict__["pgconn"]
+        except KeyError:
+            # Another thread may just put the one in the place of the other.
+            return self._standing_in or self.__dict__["pgconn"]
 
     @property
     def _is_unopened(self) -> bool:
@@ -219,11 +221,14 @@ _is_broken: Callable[[Any], bool] = BaseConnection.broken.fget  # type: ignore[a
 class _Booked:
     """A connection, to psycopg's own methods; its `pgconn` may be what stands in."""
 
-    __slots__ = ("_connection", "pgconn")
+    # What a new cursor looks at, apart from the rest: there is one for each execute().
+    __slots__ = ("_connection", "adapters", "pgconn", "row_factory")
 
-    def __init__(self, connection: Standing[Any]) -> None:
+    def __init__(self, connection: Any) -> None:
         self._connection = connection
         self.pgconn = connection._books
+        self.adapters = connection.adapters
+        self.row_factory = connection.row_factory
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)

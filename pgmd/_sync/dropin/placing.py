@@ -29,6 +29,7 @@ from .noting import Noting
 Query = Any
 _IDLE = pq.TransactionStatus.IDLE
 _NO_PIPELINE = pq.PipelineStatus.OFF
+_BAD = pq.ConnStatus.BAD
 
 
 class Placing(Noting):
@@ -107,15 +108,16 @@ class Placing(Noting):
     def _obstacle(self, cursor: Any) -> tuple[Reason, str] | None:
         """What keeps every read of this connection from a replica at the moment."""
         connection = cursor.connection
-        if connection.closed or cursor.closed:
+        books = connection._books
+        if books.status == _BAD or cursor.closed:
             return Reason.FAILED, "closed"
         if self.route_reads == "off":
             return Reason.ASKED, "route_reads is off"
-        if connection._books.pipeline_status != _NO_PIPELINE:
+        if books.pipeline_status != _NO_PIPELINE:
             return Reason.TRANSACTION, "a pipeline"
         if self.seems_begun:
             return None
-        if connection._books.transaction_status != _IDLE or self.in_transaction:
+        if books.transaction_status != _IDLE or self.in_transaction:
             return Reason.TRANSACTION, ""
         waits = self.route_reads == "lazy-begin" or connection.read_only
         if not connection.autocommit and not waits:
