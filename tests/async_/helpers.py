@@ -40,12 +40,12 @@ async def engine_on(
     return engine
 
 
-async def pause() -> None:
+async def pause(seconds: float = 0.001) -> None:
     """Let others run."""
     if runtime.ASYNC:
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(seconds)
     else:
-        time.sleep(0.001)
+        time.sleep(seconds)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 40.0) -> None:

@@ -177,7 +177,8 @@ class Readers:
             if result.fetchall() != [(ANSWER,)]:
                 self.wrong.append(result)
             self.answers[result.decision.replica or "endpoint"] += 1
-            await pause()
+            # What is waited for takes seconds, and readers are there, not fast.
+            await pause(0.01)
 
     async def more_of(self, *who: str, count: int = 3) -> None:
         """Wait until each of these has answered some more."""

@@ -41,9 +41,9 @@ def engine_on(
     return engine
 
 
-def pause() -> None:
+def pause(seconds: float = 0.001) -> None:
     """Let others run."""
-    time.sleep(0.001)
+    time.sleep(seconds)
 
 
 def until(condition: Callable[[], bool], seconds: float = 40.0) -> None:

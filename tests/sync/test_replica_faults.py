@@ -178,7 +178,8 @@ class Readers:
             if result.fetchall() != [(ANSWER,)]:
                 self.wrong.append(result)
             self.answers[result.decision.replica or "endpoint"] += 1
-            pause()
+            # What is waited for takes seconds, and readers are there, not fast.
+            pause(0.01)
 
     def more_of(self, *who: str, count: int = 3) -> None:
         """Wait until each of these has answered some more."""
