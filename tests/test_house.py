@@ -23,12 +23,10 @@ MOST = 25
 def named(tree: ast.AST) -> Iterator[str]:
     """The names of a driver that a module imports or uses as an attribute of one."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and not node.level:
-            if str(node.module).partition(".")[0] in DRIVERS:
-                yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.value.id in DRIVERS:
-                yield node.attr
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in DRIVERS:
+            yield from (alias.name for alias in node.names if not node.level)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in DRIVERS:
+            yield node.attr
 
 
 def speaks_to_a_driver(file: Path) -> bool:
