@@ -47,7 +47,8 @@ class Thread(threading.Thread):
 class Inside:
     """While the calling thread is inside DuckDB, from where *interrupt* may bring it back.
 
-    At exit a thread of the program's that comes here stays here.
+    At exit a thread of the program's stays where it comes in, or where it comes out: what it was
+    interrupted by is for nobody to see.
     """
 
     __slots__ = ("_interrupt", "_outer", "_thread")
@@ -60,15 +61,21 @@ class Inside:
         self._outer = _inside.get(thread)
         _inside[thread] = self._interrupt
         # After it has been noted: whoever ends the process sees it, or it sees that.
-        if _is_over and not (isinstance(thread, Thread) or thread is threading.main_thread()):
+        if _is_over and _is_foreign(thread):
             self.__exit__()
-            threading.Event().wait()
 
     def __exit__(self, *_: object) -> None:
-        if self._outer is None:
+        stays = _is_over and _is_foreign(self._thread)
+        if self._outer is None or stays:
             _inside.pop(self._thread, None)
         else:
             _inside[self._thread] = self._outer
+        if stays:
+            threading.Event().wait()
+
+
+def _is_foreign(thread: threading.Thread) -> bool:
+    return not (isinstance(thread, Thread) or thread is threading.main_thread())
 
 
 def is_over() -> bool:
