@@ -13,6 +13,8 @@ import pytest
 import pgmd
 import pgmd.psycopg
 from pgmd import _public
+from pgmd._async import views as async_views
+from pgmd._sync import views
 
 
 def test_all_is_sorted_and_complete() -> None:
@@ -56,6 +58,39 @@ def test_one_except_catches_all() -> None:
 def test_both_colours_have_the_same_methods(pair: tuple[str, str]) -> None:
     names = [{n for n in dir(getattr(pgmd, p)) if not n.startswith("_")} - {"cancel"} for p in pair]
     assert names[0] == names[1]
+
+
+_ENGINE = {
+    "across", "close", "on_statement", "open", "publish", "recycle", "session", "stats", "wait",
+}  # fmt: skip
+_SESSION = {
+    "bookmark", "close", "endpoint", "execute", "explain", "gather", "map", "replica", "snapshot",
+    "stream", "transaction",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (pgmd.Engine, _ENGINE),
+        (pgmd.AsyncEngine, _ENGINE),
+        (pgmd.Session, _SESSION | {"cancel"}),
+        # A task is cancelled.
+        (pgmd.AsyncSession, _SESSION),
+        (views.Transaction, {"execute", "transaction"}),
+        (async_views.AsyncTransaction, {"execute", "transaction"}),
+        (views.Snapshot, {"execute"}),
+        (async_views.AsyncSnapshot, {"execute"}),
+        (views.EndpointView, {"execute"}),
+        (async_views.AsyncEndpointView, {"execute"}),
+        (views.ReplicaView, {"execute"}),
+        (async_views.AsyncReplicaView, {"execute"}),
+    ],
+)
+def test_what_programs_see_is_what_is_meant_for_them(kind: type[Any], names: set[str]) -> None:
+    public = {name for name in dir(kind) if not name.startswith("_")}
+    assert public == names
+    assert all(inspect.getdoc(getattr(kind, name)) for name in public)
 
 
 @pytest.mark.parametrize("kind", [pgmd.psycopg.Connection, pgmd.psycopg.AsyncConnection])

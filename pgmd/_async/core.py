@@ -1,16 +1,30 @@
 """What the sessions, fan-outs and drop-in connections of one database share.
 
-Locks, in the order in which they may be taken; nothing waits while it holds one but the first two.
+Locks, in the order in which they may be taken: who holds one takes only such as stand below it.
+Those above the line are held while something is waited for, the others never; nobody waits for a
+session's `_busy`, which is taken at once or not at all.
 
-| lock                           | guards                                                |
-|--------------------------------|-------------------------------------------------------|
-| publishing `_turn`             | one round of snapshots and refreshes at a time        |
-| keeper `_swapping`             | which member a keeper has; held while one is opened   |
-| keeper `_changing`             | a member's breaker, against whoever reports on it     |
-| asking `_cancelling`           | what a session runs, against who cancels it           |
-| slots `_guard`                 | who is lent which slot, and who waits                 |
-| core `_surveying`              | what routing knows of the replicas                    |
-| write log, counts, pool counts | a number each                                         |
+| lock                               | guards                                                    |
+|------------------------------------|-----------------------------------------------------------|
+| drop-in engines `_lock`, Django    | the engines that they make; held while one is opened      |
+| drop-in connection `_opening`      | that it connects once                                     |
+| publishing `_turn`                 | one round of snapshots and refreshes at a time            |
+| keepers' `turn`                    | scheduled replacements, one at a time                     |
+| keeper `_swapping`                 | which member a keeper has; held while one is opened       |
+| copies `_making`                   | one copy at a time; who wants the same one waits for it   |
+| running `_cancelling`              | what a session runs, against who cancels it               |
+|------------------------------------|-----------------------------------------------------------|
+| keeper `_changing`                 | a member's breaker, against whoever reports on it         |
+| replica cursor `_lock`             | which run an interrupt would hit                          |
+| slots `_guard`                     | who is lent which slot, and who waits                     |
+| core `_surveying`                  | what routing knows of the replicas                        |
+| endpoint pool `_changing`          | how many wait, and whether somebody makes it try again    |
+| watchdog `_guard`                  | what runs under a time-out                                |
+| workers `_changing`                | the threads of an executor                                |
+| write log, counts, copies, caches  | a number or an entry each                                 |
+
+The local endpoint has its own, none of which is taken together with these: `_stopping`, `_OPENING`,
+ducklings' `_making`, a duckling's `_lock`, the gate's `_changed`, a client's cursor's `_lock`.
 """
 
 from __future__ import annotations
