@@ -257,6 +257,12 @@ def vars_of(settings: Any) -> dict[str, Any]:
     return {f.name: getattr(settings, f.name) for f in fields(settings)}
 
 
+def test_a_replica_shows_what_was_given() -> None:
+    replica = Replica(postgres="host=h password=p", mode="snapshot", tables=("t",), refresh=5)
+    assert repr(replica) == "Replica(refresh=5, mode='snapshot', tables=('t',))"
+    assert repr(Replica(file="x.duckdb", max_size=3)) == "Replica(max_size=3, file='x.duckdb')"
+
+
 def test_settings_without_secrets_can_be_pickled() -> None:
     for settings in (Endpoint("host=h"), Replica(file="a"), read("postgresql://u@h/d", replicas=1)):
         assert pickle.loads(pickle.dumps(settings)) == settings
