@@ -200,16 +200,17 @@ class Folder:
     """
 
     def __init__(self, root: Path, watched: str) -> None:
-        self._root = root
-        self._watched = root / watched
-        self._paths = sorted(root.rglob("*"))
-        for path in self._paths:
-            if path.is_relative_to(self._watched):
+        # Each with its name below *root*: it is looked at some ten thousand times.
+        self._paths = [
+            (path, str(path.relative_to(root)), path.is_relative_to(root / watched))
+            for path in sorted(root.rglob("*"))
+        ]
+        for path, _, is_watched in self._paths:
+            if is_watched:
                 os.utime(path, ns=(0, path.stat().st_mtime_ns))
 
     def look(self) -> Iterator[tuple[str, str]]:
-        for path in self._paths:
-            name = path.relative_to(self._root)
+        for path, name, is_watched in self._paths:
             try:
                 status = path.stat()
             except FileNotFoundError:
@@ -217,7 +218,7 @@ class Folder:
                 continue
             size = "" if stat.S_ISDIR(status.st_mode) else f" {status.st_size}"
             yield f"{name} changed", f"{status.st_mtime_ns}{size}"
-            if path.is_relative_to(self._watched):
+            if is_watched:
                 yield f"{name} read", str(status.st_atime_ns > 0)
 
 
