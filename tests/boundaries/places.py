@@ -86,7 +86,9 @@ class Place:
 
     @property
     def instance(self) -> Instance:
-        return self.engine._core.replicas.members[0].instance
+        found = self.engine._core.replicas.members[0].instance
+        assert isinstance(found, Instance)
+        return found
 
     @property
     def database(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import psycopg
@@ -33,7 +34,8 @@ def test_a_replica_without_limits_has_those_of_duckdb(tmp_path: Path) -> None:
     duckdb.connect(tmp_path / "app.duckdb").close()
     plain = duckdb.connect().execute("SELECT current_setting('memory_limit')").fetchone()
     with pgmd.Engine(replicas=[pgmd.Replica(file=tmp_path / "app.duckdb")]) as engine:
-        cursor = engine._core.replicas.members[0].instance.cursor()
+        instance: Any = engine._core.replicas.members[0].instance
+        cursor = instance.cursor()
         row = cursor._connection.execute("SELECT current_setting('memory_limit')").fetchone()
         cursor.close()
     assert row == plain

@@ -155,7 +155,8 @@ def test_an_engine_that_works_and_one_whose_database_is_gone(
 
 
 def _what_the_instance_shows(engine: pgmd.Engine) -> list[Any]:
-    cursor = engine._core.replicas.members[0].instance.cursor()
+    instance: Any = engine._core.replicas.members[0].instance
+    cursor = instance.cursor()
     questions = [
         "FROM duckdb_secrets()", "FROM duckdb_databases()", "FROM duckdb_settings()",
         "FROM duckdb_logs()", "FROM duckdb_views()", "FROM which_secret('', 'postgres')",
@@ -183,13 +184,13 @@ def test_what_cannot_be_reached(
 ) -> None:
     good = role("another-one")
     with counting_server() as visitors:
-        changed = {
+        wrongly: dict[str, dict[str, Any]] = {
             "password": {"password": secret},
             "host": {"host": "127.0.0.1", "port": unused_port, "password": secret},
             "hangs up": {"host": "127.0.0.1", "port": visitors.port, "password": secret},
             "database": {"dbname": secret, "password": "another-one"},
-        }[wrong]
-        bad = make_conninfo(good, connect_timeout=5, **changed)
+        }
+        bad = make_conninfo(good, connect_timeout=5, **wrongly[wrong])
         if wrong == "database":
             # Then it is no secret, but the password is.
             bad = make_conninfo(good, dbname="nowhere")

@@ -207,7 +207,8 @@ def test_the_password_appears_nowhere(file: Path, caplog: pytest.LogCaptureFixtu
         shown = [repr(engine), repr(s), str(failed.value), caplog.text, str(engine.stats())]
         assert not any(secret in text for text in shown)
         # Nobody else on this machine gets in without it.
-        options = psycopg.conninfo.conninfo_to_dict(engine._core.endpoint._settings.conninfo)  # type: ignore[union-attr]
+        endpoint: Any = engine._core.endpoint
+        options: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(endpoint._settings.conninfo)
         options.pop("password")
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(**options, passfile=os.devnull)

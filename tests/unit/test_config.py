@@ -43,7 +43,7 @@ def test_motherduck_url_reaches_the_regions_endpoint_with_verified_tls() -> None
 
 
 def test_a_read_scaling_token_brings_four_replicas_each_with_its_own_session_name() -> None:
-    replicas = read(URL, TOKENS).replicas
+    replicas: Any = read(URL, TOKENS).replicas
     assert [r.session_name for r in replicas] == ["pgmd-1", "pgmd-2", "pgmd-3", "pgmd-4"]
     assert {r.motherduck for r in replicas} == {"analytics"}
     assert {r.current_token() for r in replicas} == {"tok-rs-7c1"}
@@ -82,7 +82,8 @@ def test_postgresql_url_keeps_libpqs_own_parameters() -> None:
     options = settings.endpoint.options
     assert (options["sslmode"], options["connect_timeout"]) == ("require", "3")
     assert [r.name for r in settings.replicas] == ["replica-1", "replica-2"]
-    assert settings.replicas[0].mode == "live"
+    replica: Any = settings.replicas[0]
+    assert replica.mode == "live"
 
 
 def test_a_socket_folder_as_host_survives_the_url() -> None:
@@ -95,7 +96,8 @@ def test_a_local_url_serves_a_file_and_reads_its_snapshots() -> None:
     settings = read("local:./app.duckdb?replicas=3&max_size=4&refresh=5")
     assert settings.endpoint is not None
     assert (settings.endpoint.file, settings.endpoint.max_size) == ("./app.duckdb", 4)
-    assert [(r.local, r.refresh, r.name) for r in settings.replicas] == [
+    replicas: Any = settings.replicas
+    assert [(r.local, r.refresh, r.name) for r in replicas] == [
         ("./app.duckdb", 5.0, f"replica-{n}") for n in (1, 2, 3)
     ]
     assert len(read("local:/data/app.duckdb").replicas) == 2
@@ -338,7 +340,8 @@ def test_a_motherduck_url_may_name_several_databases() -> None:
     for name, database in settings.databases.items():
         assert database.endpoint is not None
         assert database.endpoint.options["dbname"] == name
-        assert [r.motherduck for r in database.replicas] == [name, name]
+        replicas: Any = database.replicas
+        assert [r.motherduck for r in replicas] == [name, name]
         assert [r.name for r in database.replicas] == [f"{name}/replica-1", f"{name}/replica-2"]
     assert set(settings.secrets) == {"tok-rw-9f2", "tok-rs-7c1"}
 
@@ -350,7 +353,7 @@ def test_each_of_several_databases_has_a_name_of_its_own(names: str) -> None:
 
 
 def test_replicas_over_the_wire_use_the_read_scaling_token_and_stay_on_one_duckling() -> None:
-    replicas = read(f"{URL}&replica_mode=wire&replicas=2&session_name=web", TOKENS).replicas
+    replicas: Any = read(f"{URL}&replica_mode=wire&replicas=2&session_name=web", TOKENS).replicas
     for number, replica in enumerate(replicas, start=1):
         options = wire.options(replica)
         assert options["host"] == "pg.us-east-1-aws.motherduck.com"
@@ -365,8 +368,9 @@ def test_replicas_over_the_wire_use_the_read_scaling_token_and_stay_on_one_duckl
 
 def test_the_default_database_has_no_name_over_the_wire() -> None:
     settings = read("motherduck://?region=us-east-1&replica_mode=wire&replicas=1", TOKENS)
-    assert wire.options(settings.replicas[0])["dbname"] == "md:"
-    assert wire.database(settings.replicas[0]) == ""
+    replica: Any = settings.replicas[0]
+    assert wire.options(replica)["dbname"] == "md:"
+    assert wire.database(replica) == ""
 
 
 @pytest.mark.parametrize(
