@@ -208,7 +208,9 @@ def test_the_password_appears_nowhere(file: Path, caplog: pytest.LogCaptureFixtu
         assert not any(secret in text for text in shown)
         # Nobody else on this machine gets in without it.
         endpoint: Any = engine._core.endpoint
-        options: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(endpoint._settings.conninfo)
+        options: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(
+            endpoint._settings.conninfo.reveal()
+        )
         options.pop("password")
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(**options, passfile=os.devnull)
