@@ -64,78 +64,65 @@ async def test_a_session_reads_its_own_writes(stand: Stand) -> None:
         assert (seen.decision.route, seen.fetchone()) == (Route.REPLICA, (130, 229))
 
 
-@pytest.mark.parametrize(
-    ("statement", "detail"),
-    [
-        ("SELECT nextval('numbers')", "nextval"),
-        ("SELECT 1; SELECT 2", "several"),
-        ("EXPLAIN ANALYZE DELETE FROM flights", "explain"),
-        ("/* SELECT */ DELETE FROM flights", "delete"),
-        ("DELETE FROM flights RETURNING id", "delete"),
-    ],
-)
-async def test_what_is_not_confirmed_goes_to_the_endpoint(
-    stand: Stand, statement: str, detail: str
-) -> None:
-    await _is_not_confirmed(stand, statement, detail)
+async def test_what_is_not_confirmed_goes_to_the_endpoint(stand: Stand) -> None:
+    statements = {
+        "SELECT nextval('numbers')": "nextval",
+        "SELECT 1; SELECT 2": "several",
+        "EXPLAIN ANALYZE DELETE FROM flights": "explain",
+        "/* SELECT */ DELETE FROM flights": "delete",
+        "DELETE FROM flights RETURNING id": "delete",
+    }
+    await _are_not_confirmed(stand, statements)
 
 
 @pytest.mark.only("postgres", reason="DuckDB cannot parse these, or has no such function")
-@pytest.mark.parametrize(
-    ("statement", "detail"),
-    [
-        ("WITH x AS (DELETE FROM flights RETURNING *) SELECT * FROM x", "delete"),
-        ("SELECT * FROM flights FOR UPDATE", "locks rows"),
-        ("SELECT pg_backend_pid()", "pg_backend_pid"),
-    ],
-)
-async def test_what_is_not_confirmed_in_postgresql_goes_to_the_endpoint(
-    stand: Stand, statement: str, detail: str
-) -> None:
-    await _is_not_confirmed(stand, statement, detail)
+async def test_what_is_not_confirmed_in_postgresql_goes_to_the_endpoint(stand: Stand) -> None:
+    statements = {
+        "WITH x AS (DELETE FROM flights RETURNING *) SELECT * FROM x": "delete",
+        "SELECT * FROM flights FOR UPDATE": "locks rows",
+        "SELECT pg_backend_pid()": "pg_backend_pid",
+    }
+    await _are_not_confirmed(stand, statements)
 
 
 @pytest.mark.only("local", reason="PostgreSQL cannot parse these, or has no such function")
-@pytest.mark.parametrize(
-    ("statement", "detail"),
-    [
-        ("PRAGMA database_list", "pragma"),
-        ("CALL pragma_version()", "call"),
-        ("SELECT * FROM duckdb_settings()", "duckdb_settings"),
-        ("SET VARIABLE a = 1", "set"),
-    ],
-)
-async def test_what_is_not_confirmed_in_duckdb_goes_to_the_endpoint(
-    stand: Stand, statement: str, detail: str
-) -> None:
-    await _is_not_confirmed(stand, statement, detail)
+async def test_what_is_not_confirmed_in_duckdb_goes_to_the_endpoint(stand: Stand) -> None:
+    statements = {
+        "PRAGMA database_list": "pragma",
+        "CALL pragma_version()": "call",
+        "SELECT * FROM duckdb_settings()": "duckdb_settings",
+        "SET VARIABLE a = 1": "set",
+    }
+    await _are_not_confirmed(stand, statements)
 
 
-async def _is_not_confirmed(stand: Stand, statement: str, detail: str) -> None:
+async def _are_not_confirmed(stand: Stand, statements: dict[str, str]) -> None:
+    async with await flights_on(stand) as engine:
+        async with engine.session() as s:
+            await s.execute("CREATE SEQUENCE numbers")
+        for statement, detail in statements.items():
+            async with engine.session() as s:
+                decision = (await s.execute(statement)).decision
+            assert (decision.route, decision.reason) == (Route.ENDPOINT, Reason.NOT_A_READ)
+            assert detail in decision.detail.lower()
+
+
+async def test_where_the_dialects_disagree_the_answer_is_the_endpoints(stand: Stand) -> None:
     async with await flights_on(stand) as engine, engine.session() as s:
-        await s.execute("CREATE SEQUENCE numbers")
-        decision = (await s.execute(statement)).decision
-        assert (decision.route, decision.reason) == (Route.ENDPOINT, Reason.NOT_A_READ)
-        assert detail in decision.detail.lower()
-
-
-@pytest.mark.parametrize(
-    "statement",
-    ["SELECT 7/2", "SELECT count(*) % 7 FROM flights", "SELECT id FROM flights WHERE id/2 = 3"],
-)
-async def test_where_the_dialects_disagree_the_answer_is_the_endpoints(
-    stand: Stand, statement: str
-) -> None:
-    async with await flights_on(stand) as engine, engine.session() as s:
-        result = await s.execute(statement)
-        # Replicas of a local endpoint speak its dialect.
-        assert result.decision.reason is (Reason.DIALECT if stand.is_postgres else Reason.READ)
-        with psycopg.connect(stand.dsn) as plain:
-            expected = plain.execute(statement)
-            assert result.fetchall() == expected.fetchall()
-            assert [tuple(c) for c in result.description or ()] == [
-                tuple(c) for c in expected.description or ()
-            ]
+        for statement in (
+            "SELECT 7/2",
+            "SELECT count(*) % 7 FROM flights",
+            "SELECT id FROM flights WHERE id/2 = 3",
+        ):
+            result = await s.execute(statement)
+            # Replicas of a local endpoint speak its dialect.
+            assert result.decision.reason is (Reason.DIALECT if stand.is_postgres else Reason.READ)
+            with psycopg.connect(stand.dsn) as plain:
+                expected = plain.execute(statement.encode())
+                assert result.fetchall() == expected.fetchall()
+                assert [tuple(c) for c in result.description or ()] == [
+                    tuple(c) for c in expected.description or ()
+                ]
 
 
 async def test_unnamed_columns_are_called_as_the_endpoint_calls_them(stand: Stand) -> None:
@@ -199,16 +186,16 @@ async def test_text_that_is_not_ordered_by_code_point_is_not_ordered_on_a_replic
         assert plain.decision.route is Route.REPLICA
 
 
-@pytest.mark.parametrize("order", ["id", "id DESC", "delay DESC NULLS LAST, id", "delay DESC, id"])
-async def test_the_first_rows_of_an_order_are_complete(stand: Stand, order: str) -> None:
+async def test_the_first_rows_of_an_order_are_complete(stand: Stand) -> None:
     async with await flights_on(stand) as engine, engine.session() as s:
         await s.execute("INSERT INTO flights (id) VALUES (900), (901), (902)")
         if not stand.is_live:
             await engine.publish()
-        query = f"SELECT id, delay FROM flights WHERE id > %s ORDER BY {order} LIMIT 7"
-        replica = await s.replica.execute(query, [3])
-        assert replica.fetchall() == (await s.endpoint.execute(query, [3])).fetchall()
-        assert replica.rowcount == 7
+        for order in ("id", "id DESC", "delay DESC NULLS LAST, id", "delay DESC, id"):
+            query = f"SELECT id, delay FROM flights WHERE id > %s ORDER BY {order} LIMIT 7"
+            replica = await s.replica.execute(query, [3])
+            assert replica.fetchall() == (await s.endpoint.execute(query, [3])).fetchall()
+            assert replica.rowcount == 7
 
 
 async def test_a_schema_change_is_seen_at_once(stand: Stand) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import rows, sql
@@ -261,7 +261,7 @@ class Runner:
 
     def written(self, query: Query, cursor: Any, *, is_named: bool = False) -> tuple[Any, Any]:
         """The query and its parameters as this kind of cursor takes them."""
-        text, params = query.text, query.params or None
+        text, params = query.text, cast("Any", query.params or None)
         if isinstance(cursor, psycopg.raw_cursor.RawCursorMixin):
             text = numbered(text)
         elif params is not None and is_named:

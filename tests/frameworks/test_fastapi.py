@@ -67,7 +67,7 @@ def application(site: Stand) -> FastAPI:
             found = await cursor.fetchone()
         if found is None:
             raise HTTPException(404)
-        return cast("Item", found)
+        return found
 
     @app.get("/items")
     async def read_all(connection: Connection) -> list[dict[str, Any]]:

@@ -99,7 +99,7 @@ def test_of_a_connection(site: Stand, engine: pgmd.Engine) -> None:
 
 def test_named_tuples(conn: psycopg.Connection[Any]) -> None:
     cursor = conn.cursor(row_factory=namedtuple_row)
-    found = cursor.execute(QUERY).fetchall()
+    found: list[Any] = cursor.execute(QUERY).fetchall()
     assert [(row.id, row.name) for row in found] == [(1, "Ada"), (2, "Bob")]
     assert type(found[0])._fields == ("id", "name")
     assert conn.pgmd.stats == {"replica: READ": 1}

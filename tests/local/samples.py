@@ -25,7 +25,9 @@ class Sample(NamedTuple):
 
     @property
     def array_oid(self) -> int:
-        return TWINS[self.twin].array_oid
+        found = TWINS[self.twin].array_oid
+        assert found is not None
+        return found
 
     @property
     def twin(self) -> str:

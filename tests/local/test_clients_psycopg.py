@@ -102,7 +102,8 @@ def _first(connection: psycopg.Connection[Any], query: str, binary: bool, *value
 def test_a_list_of_each_type(free: psycopg.Connection[Any], sample: Sample, binary: bool) -> None:
     cursor = free.execute(f"SELECT [{sample.sql}, NULL, {sample.sql}]", binary=binary)
     assert cursor.fetchone() == ([sample.value, None, sample.value],)
-    assert (cursor.description or ())[0].type_code == sample.array_oid
+    assert cursor.description is not None
+    assert cursor.description[0].type_code == sample.array_oid
     assert _first(free, f"SELECT []::{sample.type}[]", binary) == []
     assert _first(free, f"SELECT NULL::{sample.type}[]", binary) is None
     assert _first(free, f"SELECT [{sample.sql}]::{sample.type}[1]", binary) == [sample.value]
@@ -131,7 +132,8 @@ def test_a_type_without_a_twin_is_text(
     connection: psycopg.Connection[Any], table: str, expression: str, binary: bool
 ) -> None:
     cursor = connection.execute(f"SELECT {expression} AS x", binary=binary)
-    assert (cursor.description or ())[0].type_code == 25
+    assert cursor.description is not None
+    assert cursor.description[0].type_code == 25
     assert cursor.fetchone() == (TEXTS[expression],)
     connection.execute(f"CREATE TABLE {table} AS SELECT {expression} AS x LIMIT 0")
     insert = f"INSERT INTO {table} VALUES ({expression}) RETURNING x"
@@ -144,7 +146,8 @@ def test_a_list_of_lists_has_a_type_of_its_own(
     connection: psycopg.Connection[Any], expression: str, binary: bool
 ) -> None:
     cursor = connection.execute(f"SELECT {expression}", binary=binary)
-    assert (cursor.description or ())[0].type_code == 17000
+    assert cursor.description is not None
+    assert cursor.description[0].type_code == 17000
     assert cursor.pgresult is not None
     assert cursor.pgresult.get_value(0, 0) == NESTED[expression].encode()
 

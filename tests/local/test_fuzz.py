@@ -212,7 +212,7 @@ def talk(conversation: Conversation, pieces: list[bytes], chance: random.Random)
         for reply in conversation.receive(piece):
             replies.append(reply)
             assert len(replies) < MOST_REPLIES
-            cursor = conversation.backend and conversation.backend.cursor
+            cursor = conversation.backend.cursor if conversation.backend else None
             if hasty and cursor is not None and cursor.exchange and chance.random() < 0.3:
                 assert cursor.cancel(cursor.exchange)
         if conversation.is_over:
@@ -363,7 +363,7 @@ def test_the_end_of_a_transaction_that_is_cancelled(database: Writer, end: str) 
         if b"INSERT" in reply:
             assert conversation.backend is not None
             cursor = conversation.backend.cursor
-            cursor.cancel(cursor.exchange)  # type: ignore[arg-type]
+            cursor.cancel(cursor.exchange)
     assert b"Interrupted" in seen
     # It says idle, and it is.
     assert seen.endswith(b"Z\0\0\0\5I")
@@ -380,7 +380,7 @@ def test_a_copy_that_is_cancelled(database: Writer) -> None:
     list(conversation.receive(pg.CopyData(b"1\n2\n").to_wire()))
     assert conversation.backend is not None
     cursor = conversation.backend.cursor
-    assert cursor.cancel(cursor.exchange)  # type: ignore[arg-type]
+    assert cursor.cancel(cursor.exchange)
     replies = b"".join(conversation.receive(pg.CopyDone().to_wire()))
     assert b"Interrupted" in replies
     assert replies.endswith(b"Z\0\0\0\5I")
@@ -394,13 +394,13 @@ def test_an_error_in_the_middle_of_a_result_aborts_the_transaction(
     database: Writer, kind: str
 ) -> None:
     query = "SELECT CAST(CASE WHEN i = 50000 THEN 'x' ELSE '1' END AS int) FROM range(100000) r(i)"
-    messages = {
+    messages: dict[str, list[Any]] = {
         "simple": [pg.Query(query)],
         "extended": [pg.Parse("", query, []), pg.Bind("", "", [], [], []), pg.Execute("", 0), pg.Sync()],
-    }[kind]  # fmt: skip
+    }  # fmt: skip
     conversation = Conversation(welcome(database), process_id=1)
     list(conversation.receive(START + pg.Query("BEGIN").to_wire()))
-    replies = b"".join(conversation.receive(b"".join(m.to_wire() for m in messages)))
+    replies = b"".join(conversation.receive(b"".join(m.to_wire() for m in messages[kind])))
     assert b"Conversion Error" in replies
     status = replies[-1:]
     after = b"".join(conversation.receive(pg.Query("SELECT 1").to_wire()))

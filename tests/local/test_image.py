@@ -6,6 +6,7 @@ import os
 import secrets
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -34,7 +35,8 @@ def address(tokens: dict[str, str]) -> Iterator[str]:
     from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
     container = DockerContainer(IMAGE)
-    container.ports[5432] = ("127.0.0.1", None)
+    ports: dict[Any, Any] = container.ports
+    ports[5432] = ("127.0.0.1", None)
     for name, value in tokens.items():
         container = container.with_env(name, value)
     container = container.waiting_for(LogMessageWaitStrategy("for development"))

@@ -187,7 +187,7 @@ def test_who_is_on_which_duckling(tmp_path: Path) -> None:
 
 def test_a_session_name_keeps_a_client_on_one(tmp_path: Path) -> None:
     with served(tmp_path, ducklings=4) as endpoint:
-        landed = {}
+        landed: dict[str, set[Any]] = {}
         for name in ("one", "two", "three", "four", "five", "six"):
             for options in (f"-c session_name={name}", f"-csession_name={name} -c x=y"):
                 with client(endpoint.read_scaling_dsn, options=options) as reader:
@@ -481,7 +481,8 @@ def test_readers_see_whole_transactions(tmp_path: Path) -> None:
                     except errors.SerializationFailure:
                         continue
 
-        sums, shown = set(), set()
+        sums: set[Any] = set()
+        shown: set[Any] = set()
         movers = [start(move, seed) for seed in (1, 2)]
         try:
             with client(endpoint.dsn) as taker, client(endpoint.read_scaling_dsn) as reader:

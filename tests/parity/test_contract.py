@@ -25,6 +25,7 @@ from psycopg.rows import args_row, class_row, dict_row
 import pgmd
 import pgmd.answers.fetching
 from pgmd.local import options
+from pgmd.local.database.instance import Limits
 from pgmd.parity import Inexact, arrow
 from pgmd.parity.types import TWINS
 from pgmd.testing.servers import Server
@@ -418,7 +419,7 @@ def _local_in(zone: str, folder: Path) -> Iterator[Routes]:
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
             # No option of the local endpoint: MotherDuck is in UTC.
-            patch.setattr(options, "Limits", partial(options.Limits, time_zone=zone))
+            patch.setattr(options, "Limits", partial(Limits, time_zone=zone))
             stand = stack.enter_context(local_stand(folder))
         engine = stack.enter_context(pgmd.Engine(stand.endpoint(), stand.replicas(1)))
         assert engine._core.zone == zone

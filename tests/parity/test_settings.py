@@ -92,7 +92,8 @@ def of_every_replica(engine: pgmd.Engine) -> Iterator[dict[str, str]]:
     """What a cursor of each replica has."""
     engine.wait()
     for member in engine._core.replicas.members:
-        yield settings_of(member.instance.cursor()._connection)
+        instance: Any = member.instance
+        yield settings_of(instance.cursor()._connection)
 
 
 def test_every_setting_of_duckdb_has_been_thought_of() -> None:

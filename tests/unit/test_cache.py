@@ -168,6 +168,8 @@ class Slow(str):
     """A text that is hashed a second time only once somebody else has had time to interfere."""
 
     __slots__ = ("hashed", "interfered")
+    hashed: int
+    interfered: threading.Event
 
     def __hash__(self) -> int:
         self.hashed += 1

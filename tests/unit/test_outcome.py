@@ -35,14 +35,15 @@ def test_what_is_known_after_a_failure(
     error: psycopg.Error, facts: dict[str, bool], outcome: Outcome, retryable: bool
 ) -> None:
     annotated: Any = annotate(error, **facts)
-    assert annotated is error
     assert (annotated.outcome, annotated.retryable) == (outcome, retryable)
+    assert annotated is error
 
 
 def test_the_first_verdict_stays() -> None:
     error: Any = annotate(psycopg.OperationalError(), is_read=False, lost=True)
-    assert annotate(error, is_read=True) is error
+    again = annotate(error, is_read=True)
     assert error.outcome is Outcome.UNKNOWN
+    assert again is error
 
 
 def test_pgmds_own_errors_were_not_sent() -> None:

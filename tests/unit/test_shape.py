@@ -23,7 +23,8 @@ class Named(NamedTuple):
 class Cursor:
     """A driver's cursor, as far as it is looked at."""
 
-    statusmessage = "UPDATE 1"
+    statusmessage: str | None = "UPDATE 1"
+    pgresult: Any = None
 
     def __init__(self, *names: str) -> None:
         self.description: list[Any] | None = [Named(name) for name in names]
