@@ -71,7 +71,7 @@ async def ask(engine: pgmd.AsyncEngine) -> int | Exception:
 
 
 def waiting(engine: pgmd.AsyncEngine) -> int:
-    return engine.stats()["endpoint"]["requests_waiting"]
+    return int(engine.stats()["endpoint"]["requests_waiting"])
 
 
 async def fail(engine: pgmd.AsyncEngine, times: int) -> None:

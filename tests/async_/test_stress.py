@@ -142,7 +142,8 @@ else:
             canceller.join()
 
     def together(works: list[Any]) -> None:
-        for result in runtime.run_all(works):
+        results: Any = runtime.run_all(works)
+        for result in results:
             if isinstance(result, BaseException):
                 raise result
 

@@ -72,7 +72,7 @@ def ask(engine: pgmd.Engine) -> int | Exception:
 
 
 def waiting(engine: pgmd.Engine) -> int:
-    return engine.stats()["endpoint"]["requests_waiting"]
+    return int(engine.stats()["endpoint"]["requests_waiting"])
 
 
 def fail(engine: pgmd.Engine, times: int) -> None:

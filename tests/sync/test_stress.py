@@ -122,7 +122,8 @@ def cancelled(s: pgmd.Session[Any], rng: random.Random, tally: Tally) -> None:
 
 
 def together(works: list[Any]) -> None:
-    for result in runtime.run_all(works):
+    results: Any = runtime.run_all(works)
+    for result in results:
         if isinstance(result, BaseException):
             raise result
 
