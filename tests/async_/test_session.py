@@ -350,7 +350,7 @@ async def test_a_nested_transaction_is_refused_before_anything_is_sent(stand: St
             with pytest.raises(pgmd.NotSupportedError, match="SAVEPOINT") as caught:
                 async with tx.transaction():
                     pass
-            assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
+            assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED
             # An error at the server would have ended the outer one.
             await tx.execute("DELETE FROM flights WHERE id = 2")
         assert (await s.execute("SELECT count(*) FROM flights")).fetchone() == (98,)
@@ -556,7 +556,7 @@ async def test_a_statement_that_a_replica_refuses_as_a_write_is_remembered(stand
             await engine.publish()
         for member in engine._core.replicas.members:
             # As if the view were newer than what is known of the replica's.
-            member.definitions = None
+            member.holdings = member.holdings._replace(definitions=None)
         engine._core.survey()
         first = await s.execute("SELECT n FROM draws")
         assert first.decision.reason is Reason.REFUSED

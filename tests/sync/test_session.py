@@ -347,7 +347,7 @@ def test_a_nested_transaction_is_refused_before_anything_is_sent(stand: Stand) -
             with pytest.raises(pgmd.NotSupportedError, match="SAVEPOINT") as caught:
                 with tx.transaction():
                     pass
-            assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
+            assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED
             # An error at the server would have ended the outer one.
             tx.execute("DELETE FROM flights WHERE id = 2")
         assert (s.execute("SELECT count(*) FROM flights")).fetchone() == (98,)
@@ -553,7 +553,7 @@ def test_a_statement_that_a_replica_refuses_as_a_write_is_remembered(stand: Stan
             engine.publish()
         for member in engine._core.replicas.members:
             # As if the view were newer than what is known of the replica's.
-            member.definitions = None
+            member.holdings = member.holdings._replace(definitions=None)
         engine._core.survey()
         first = s.execute("SELECT n FROM draws")
         assert first.decision.reason is Reason.REFUSED
