@@ -1,4 +1,4 @@
-"""Uses each public name; checked by mypy --strict, not run."""
+"""Uses each public name; checked by mypy --strict and pyright, not run."""
 
 from __future__ import annotations
 
