@@ -636,7 +636,8 @@ async def test_cancel_stops_a_read_on_a_replica(stand: Stand) -> None:
         await connection.execute("SELECT i FROM t")
         jobs: Any = runtime.Jobs(1)
         job = jobs.start(lambda: connection.execute(query), lambda: None)
-        await until(lambda: connection._routing._asking.running is not None)
+        routing: Any = connection._routing
+        await until(lambda: routing._asking.running is not None)
         await connection.cancel_safe()
         with pytest.raises(psycopg.errors.QueryCanceled):
             await jobs.result(job)

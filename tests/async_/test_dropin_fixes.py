@@ -115,10 +115,11 @@ async def test_errors_have_the_class_that_postgresql_gives(stand: Stand) -> None
             with pytest.raises(kind) as caught:
                 await connection.execute(query)
             assert caught.value.sqlstate == sqlstate
-        for run in (
+        runs: list[Any] = [
             lambda: connection.cursor().executemany("INSERT INTO t VALUES (%s)", [(1,)]),
             lambda: anext_of(connection.cursor().stream("SELECT * FROM nope")),
-        ):
+        ]
+        for run in runs:
             with pytest.raises((psycopg.errors.UniqueViolation, psycopg.errors.UndefinedTable)):
                 await run()
 

@@ -88,7 +88,7 @@ def at_rest(engine: pgmd.AsyncEngine) -> bool:
     )
 
 
-def lent(engine: pgmd.AsyncEngine) -> int:
+def lent(engine: Any) -> int:
     """How many cursors and connections are in use."""
     sides = [side for side in (engine.stats()["replicas"], engine.stats()["endpoint"]) if side]
     return sum(side["pool_size"] - side["pool_available"] for side in sides)
@@ -318,8 +318,9 @@ async def test_a_write_that_takes_too_long_is_in_doubt(stand: Stand) -> None:
     work = f"INSERT INTO t SELECT 1, 1 FROM ({stand.long_query}) AS long"
     async with await squares_on(stand) as engine, engine.session() as s:
         for limit in ("timeout", "query_timeout"):
+            given: dict[str, Any] = {limit: 0.5}
             with pytest.raises(pgmd.StatementTimeout, match=f"^{limit}=") as caught:
-                await s.gather([Query(work)], **{limit: 0.5})
+                await s.gather([Query(work)], **given)
             assert (caught.value.outcome, caught.value.retryable) == (Outcome.UNKNOWN, False)
         assert (await s.endpoint.execute("SELECT count(*) FROM t")).fetchone() == (200,)
 
@@ -372,7 +373,7 @@ async def test_an_error_stops_what_stands_before_it(stand: Stand) -> None:
 async def test_errors_can_be_collected(stand: Stand, ordered: bool) -> None:
     params = [["1"], ["x"], ["2"], ["y"], ["3"]]
     async with await squares_on(stand) as engine, engine.session() as s:
-        found = []
+        found: list[Any] = []
         with pytest.raises(pgmd.FanOutError) as caught:
             async for result in s.map(
                 "SELECT CAST(%s AS integer)", params, errors="collect", ordered=ordered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,12 +12,17 @@ import pytest
 import pgmd
 from pgmd import Route
 from pgmd.runtime import aio as runtime
-from pgmd.testing.servers import Server
+from pgmd.testing.servers import Container, Server
 
 from ..fixtures.stands import local_stand
 from .helpers import engine_on, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+def machine_of(server: Server) -> Container:
+    assert server.container is not None
+    return server.container
 
 
 async def test_a_lost_answer_to_a_write_is_in_doubt(container: Server) -> None:
@@ -28,7 +34,7 @@ async def test_a_lost_answer_to_a_write_is_in_doubt(container: Server) -> None:
         with psycopg.connect(container.dsn, autocommit=True) as other:
             sleeping = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
             await until(lambda: other.execute(sleeping).fetchone() is not None)
-        container.container.kill()
+        machine_of(container).kill()
         with pytest.raises(psycopg.OperationalError) as caught:
             await job.result()
         await jobs.close()
@@ -37,7 +43,7 @@ async def test_a_lost_answer_to_a_write_is_in_doubt(container: Server) -> None:
 
 
 async def test_work_goes_on_after_a_restart(container: Server) -> None:
-    settings = {"replicas": 1, "timeout": 30}
+    settings: dict[str, Any] = {"replicas": 1, "timeout": 30}
     async with await pgmd.connect_async(container.dsn, **settings) as engine, engine.session() as s:
         await s.execute("CREATE TABLE t AS SELECT 1 AS n")
         assert (await s.execute("SELECT n FROM t")).fetchone() == (1,)
@@ -53,11 +59,11 @@ async def test_work_goes_on_after_a_restart(container: Server) -> None:
 
 
 async def test_a_server_that_hangs_gives_a_time_out_not_a_wait_for_ever(container: Server) -> None:
-    settings = {"max_size": 1, "timeout": 1.0, "connect_timeout": 2}
+    settings: dict[str, Any] = {"max_size": 1, "timeout": 1.0, "connect_timeout": 2}
     async with await pgmd.connect_async(container.dsn, **settings) as engine:
         async with engine.session() as s:
             await s.execute("CREATE TABLE t (n int)")
-        container.container.pause()
+        machine_of(container).pause()
         try:
             async with engine.session() as holder, engine.session() as waiter:
                 jobs = runtime.Jobs(1)
@@ -68,22 +74,23 @@ async def test_a_server_that_hangs_gives_a_time_out_not_a_wait_for_ever(containe
                 await until(lambda: holder._asking.running is not None)
                 with pytest.raises(pgmd.PoolTimeout):
                     await waiter.execute("SELECT count(*) FROM t")
-                container.container.unpause()
+                machine_of(container).unpause()
                 assert (await job.result()).fetchone() == (0,)
                 await jobs.close()
         except BaseException:
-            container.container.unpause()
+            machine_of(container).unpause()
             raise
 
 
 async def test_snapshot_replicas_answer_while_the_endpoint_is_down(container: Server) -> None:
-    settings = {"replicas": 1, "replica_mode": "snapshot", "timeout": 2.0, "connect_timeout": 2}
+    settings: dict[str, Any] = {"replicas": 1, "replica_mode": "snapshot"}
+    settings |= {"timeout": 2.0, "connect_timeout": 2}
     async with await pgmd.connect_async(container.dsn) as first, first.session() as s:
         await s.execute("CREATE TABLE t AS SELECT 1 AS n")
     async with await pgmd.connect_async(container.dsn, **settings) as engine:
         async with engine.session() as s:
             assert (await s.execute("SELECT n FROM t")).fetchone() == (1,)
-            container.container.kill()
+            machine_of(container).kill()
             assert (await s.execute("SELECT n FROM t")).fetchone() == (1,)
             with pytest.raises(psycopg.OperationalError):
                 await s.execute("INSERT INTO t VALUES (2)")

@@ -30,7 +30,7 @@ def way(tmp_path: Path) -> Iterator[tuple[Proxy, str]]:
     """The way to an endpoint, and the conninfo that takes it."""
     with local_stand(tmp_path) as stand:
         where = conninfo_to_dict(stand.dsn)
-        with proxy_to((str(where["host"]), int(where["port"]))) as proxy:
+        with proxy_to((str(where["host"]), int(str(where["port"])))) as proxy:
             yield proxy, make_conninfo(stand.dsn, port=proxy.port)
 
 
@@ -71,7 +71,7 @@ async def ask(engine: pgmd.AsyncEngine) -> int | Exception:
 
 
 def waiting(engine: pgmd.AsyncEngine) -> int:
-    return engine.stats()["endpoint"]["requests_waiting"]
+    return int(engine.stats()["endpoint"]["requests_waiting"])
 
 
 async def fail(engine: pgmd.AsyncEngine, times: int) -> None:
@@ -157,8 +157,8 @@ async def test_nobody_who_waits_means_no_more_attempts(engine: Open, proxy: Prox
         proxy.kill()
         assert isinstance(await ask(e), pgmd.PoolTimeout)
         assert waiting(e) == 0
-        assert e._core.endpoint is not None
-        await until(lambda: not e._core.endpoint._is_insisting)
+        endpoint: Any = e._core.endpoint
+        await until(lambda: not endpoint._is_insisting)
         proxy.heal()
         assert await ask(e) == 42
 

@@ -350,7 +350,7 @@ async def test_a_nested_transaction_is_refused_before_anything_is_sent(stand: St
             with pytest.raises(pgmd.NotSupportedError, match="SAVEPOINT") as caught:
                 async with tx.transaction():
                     pass
-            assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
+            assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED
             # An error at the server would have ended the outer one.
             await tx.execute("DELETE FROM flights WHERE id = 2")
         assert (await s.execute("SELECT count(*) FROM flights")).fetchone() == (98,)

@@ -77,9 +77,9 @@ async def test_parameters_errors_names_and_arrow_are_the_endpoints(tmp_path: Pat
                 "SELECT %s AS a, %(b)s::int AS b".replace("%s", "%(a)s"), {"a": "x", "b": 2}
             )
             assert result.fetchall() == [("x", 2)]
-            result = await view.execute("SELECT 1 AS a", row_factory=dict_row)
-            assert result.arrow().to_pylist() == [{"a": 1}]
-            assert result.fetchall() == [{"a": 1}]
+            named = await view.execute("SELECT 1 AS a", row_factory=dict_row)
+            assert named.arrow().to_pylist() == [{"a": 1}]
+            assert named.fetchall() == [{"a": 1}]
             with pytest.raises(psycopg.errors.InvalidTextRepresentation) as caught:
                 await view.execute("SELECT 'x'::int")
             assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]

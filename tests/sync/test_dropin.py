@@ -632,7 +632,8 @@ def test_cancel_stops_a_read_on_a_replica(stand: Stand) -> None:
         connection.execute("SELECT i FROM t")
         jobs: Any = runtime.Jobs(1)
         job = jobs.start(lambda: connection.execute(query), lambda: None)
-        until(lambda: connection._routing._asking.running is not None)
+        routing: Any = connection._routing
+        until(lambda: routing._asking.running is not None)
         connection.cancel_safe()
         with pytest.raises(psycopg.errors.QueryCanceled):
             jobs.result(job)

@@ -240,7 +240,7 @@ def test_replicas_are_cut_off_from_the_machine(stand: Stand, tmp_path: Path) -> 
 
 
 def test_a_full_pool_says_how_to_help_itself(stand: Stand) -> None:
-    settings = {"max_size": 1, "timeout": 0.2, "min_size": 1}
+    settings: dict[str, Any] = {"max_size": 1, "timeout": 0.2, "min_size": 1}
     with engine_on(stand, 0, **settings) as engine:
         with engine.session() as holder, holder.transaction(), engine.session() as s:
             with pytest.raises(pgmd.PoolTimeout, match="raise max_size or timeout") as caught:

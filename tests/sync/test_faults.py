@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,12 +13,17 @@ import pytest
 import pgmd
 from pgmd import Route
 from pgmd.runtime import threads as runtime
-from pgmd.testing.servers import Server
+from pgmd.testing.servers import Container, Server
 
 from ..fixtures.stands import local_stand
 from .helpers import engine_on, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+def machine_of(server: Server) -> Container:
+    assert server.container is not None
+    return server.container
 
 
 def test_a_lost_answer_to_a_write_is_in_doubt(container: Server) -> None:
@@ -29,7 +35,7 @@ def test_a_lost_answer_to_a_write_is_in_doubt(container: Server) -> None:
         with psycopg.connect(container.dsn, autocommit=True) as other:
             sleeping = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
             until(lambda: other.execute(sleeping).fetchone() is not None)
-        container.container.kill()
+        machine_of(container).kill()
         with pytest.raises(psycopg.OperationalError) as caught:
             job.result()
         jobs.close()
@@ -38,7 +44,7 @@ def test_a_lost_answer_to_a_write_is_in_doubt(container: Server) -> None:
 
 
 def test_work_goes_on_after_a_restart(container: Server) -> None:
-    settings = {"replicas": 1, "timeout": 30}
+    settings: dict[str, Any] = {"replicas": 1, "timeout": 30}
     with pgmd.connect(container.dsn, **settings) as engine, engine.session() as s:
         s.execute("CREATE TABLE t AS SELECT 1 AS n")
         assert (s.execute("SELECT n FROM t")).fetchone() == (1,)
@@ -54,11 +60,11 @@ def test_work_goes_on_after_a_restart(container: Server) -> None:
 
 
 def test_a_server_that_hangs_gives_a_time_out_not_a_wait_for_ever(container: Server) -> None:
-    settings = {"max_size": 1, "timeout": 1.0, "connect_timeout": 2}
+    settings: dict[str, Any] = {"max_size": 1, "timeout": 1.0, "connect_timeout": 2}
     with pgmd.connect(container.dsn, **settings) as engine:
         with engine.session() as s:
             s.execute("CREATE TABLE t (n int)")
-        container.container.pause()
+        machine_of(container).pause()
         try:
             with engine.session() as holder, engine.session() as waiter:
                 jobs = runtime.Jobs(1)
@@ -69,22 +75,23 @@ def test_a_server_that_hangs_gives_a_time_out_not_a_wait_for_ever(container: Ser
                 until(lambda: holder._asking.running is not None)
                 with pytest.raises(pgmd.PoolTimeout):
                     waiter.execute("SELECT count(*) FROM t")
-                container.container.unpause()
+                machine_of(container).unpause()
                 assert (job.result()).fetchone() == (0,)
                 jobs.close()
         except BaseException:
-            container.container.unpause()
+            machine_of(container).unpause()
             raise
 
 
 def test_snapshot_replicas_answer_while_the_endpoint_is_down(container: Server) -> None:
-    settings = {"replicas": 1, "replica_mode": "snapshot", "timeout": 2.0, "connect_timeout": 2}
+    settings: dict[str, Any] = {"replicas": 1, "replica_mode": "snapshot"}
+    settings |= {"timeout": 2.0, "connect_timeout": 2}
     with pgmd.connect(container.dsn) as first, first.session() as s:
         s.execute("CREATE TABLE t AS SELECT 1 AS n")
     with pgmd.connect(container.dsn, **settings) as engine:
         with engine.session() as s:
             assert (s.execute("SELECT n FROM t")).fetchone() == (1,)
-            container.container.kill()
+            machine_of(container).kill()
             assert (s.execute("SELECT n FROM t")).fetchone() == (1,)
             with pytest.raises(psycopg.OperationalError):
                 s.execute("INSERT INTO t VALUES (2)")

@@ -31,7 +31,7 @@ def way(tmp_path: Path) -> Iterator[tuple[Proxy, str]]:
     """The way to an endpoint, and the conninfo that takes it."""
     with local_stand(tmp_path) as stand:
         where = conninfo_to_dict(stand.dsn)
-        with proxy_to((str(where["host"]), int(where["port"]))) as proxy:
+        with proxy_to((str(where["host"]), int(str(where["port"])))) as proxy:
             yield proxy, make_conninfo(stand.dsn, port=proxy.port)
 
 
@@ -72,7 +72,7 @@ def ask(engine: pgmd.Engine) -> int | Exception:
 
 
 def waiting(engine: pgmd.Engine) -> int:
-    return engine.stats()["endpoint"]["requests_waiting"]
+    return int(engine.stats()["endpoint"]["requests_waiting"])
 
 
 def fail(engine: pgmd.Engine, times: int) -> None:
@@ -156,8 +156,8 @@ def test_nobody_who_waits_means_no_more_attempts(engine: Open, proxy: Proxy) -> 
         proxy.kill()
         assert isinstance(ask(e), pgmd.PoolTimeout)
         assert waiting(e) == 0
-        assert e._core.endpoint is not None
-        until(lambda: not e._core.endpoint._is_insisting)
+        endpoint: Any = e._core.endpoint
+        until(lambda: not endpoint._is_insisting)
         proxy.heal()
         assert ask(e) == 42
 

@@ -77,10 +77,10 @@ class Faulty:
             **{"timeout": 20.0, "connect_timeout": 2, "max_size": 4, **settings},
         )
         (kind, conninfo), *_ = self.replicas.items()
-        replicas = [
-            pgmd.Replica(**{kind: through(conninfo, proxy, connect_timeout=5)}, max_size=2)
-            for proxy in self.far
+        sources: list[dict[str, Any]] = [
+            {kind: through(conninfo, proxy, connect_timeout=5)} for proxy in self.far
         ]
+        replicas = [pgmd.Replica(**source, max_size=2) for source in sources]
         with pgmd.Engine(endpoint, replicas) as engine:
             until(lambda: len(engine._core.replicas.serving) == 2)
             engine.publish()
@@ -123,7 +123,7 @@ def faulty_postgres(dsn: str) -> Iterator[Faulty]:
 
 def on_postgres(stack: ExitStack, dsn: str) -> Faulty:
     where = conninfo_to_dict(dsn)
-    host, port = str(where["host"]), int(where["port"])
+    host, port = str(where["host"]), int(str(where["port"]))
     proxies = proxies_to(stack, f"{host}/.s.PGSQL.{port}" if host[0] == "/" else (host, port))
     role, password = f"reader_of_{where['dbname']}", secrets.token_hex(8)
     admin = stack.enter_context(psycopg.connect(dsn, autocommit=True))
@@ -140,7 +140,7 @@ def on_wire(stack: ExitStack, folder: Path) -> Faulty:
     tokens = {"password": secrets.token_hex(8), "read_scaling_token": secrets.token_hex(8)}
     server = LocalEndpoint(folder / "app.duckdb", auth="password", snapshot_every=None, **tokens)
     stack.enter_context(server)
-    target = ("127.0.0.1", int(conninfo_to_dict(server.dsn)["port"]))
+    target = ("127.0.0.1", int(str(conninfo_to_dict(server.dsn)["port"])))
     proxies = proxies_to(stack, target)
     with psycopg.connect(server.dsn, autocommit=True, prepare_threshold=None) as admin:
         load(admin)

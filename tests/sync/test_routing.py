@@ -268,7 +268,8 @@ def test_a_pivot_leaves_no_types_behind(stand: Stand) -> None:
             s.execute("PIVOT t ON b USING sum(a)")
         slot = engine._core.replicas.lend(lambda _: True)
         try:
-            cursor = slot.cursor or slot.replica.instance.cursor()
+            instance: Any = slot.replica.instance
+            cursor: Any = slot.cursor or instance.cursor()
             assert cursor._connection.execute(query).fetchone() == (0,)
         finally:
             engine._core.replicas.give_back(slot)

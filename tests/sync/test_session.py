@@ -347,7 +347,7 @@ def test_a_nested_transaction_is_refused_before_anything_is_sent(stand: Stand) -
             with pytest.raises(pgmd.NotSupportedError, match="SAVEPOINT") as caught:
                 with tx.transaction():
                     pass
-            assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED  # type: ignore[attr-defined]
+            assert caught.value.outcome is pgmd.Outcome.NOT_APPLIED
             # An error at the server would have ended the outer one.
             tx.execute("DELETE FROM flights WHERE id = 2")
         assert (s.execute("SELECT count(*) FROM flights")).fetchone() == (98,)

@@ -7,6 +7,7 @@ import asyncio
 import random
 import threading
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -194,7 +195,7 @@ def test_a_cancelled_query_stops_soon_and_leaves_the_session_usable(stand: Stand
         )
         for view in (s.replica, s.endpoint):
             jobs = runtime.Jobs(1)
-            job = jobs.start(lambda view=view: view.execute(long), getattr(s, "cancel", print))
+            job = jobs.start(partial(view.execute, long), getattr(s, "cancel", print))
             until(lambda: s._asking.running is not None)
             began = asyncio.get_running_loop().time() if runtime.ASYNC else 0.0
             job.stop()
