@@ -556,7 +556,7 @@ async def test_a_statement_that_a_replica_refuses_as_a_write_is_remembered(stand
             await engine.publish()
         for member in engine._core.replicas.members:
             # As if the view were newer than what is known of the replica's.
-            member.definitions = None
+            member.holdings = member.holdings._replace(definitions=None)
         engine._core.survey()
         first = await s.execute("SELECT n FROM draws")
         assert first.decision.reason is Reason.REFUSED

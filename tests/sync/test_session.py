@@ -553,7 +553,7 @@ def test_a_statement_that_a_replica_refuses_as_a_write_is_remembered(stand: Stan
             engine.publish()
         for member in engine._core.replicas.members:
             # As if the view were newer than what is known of the replica's.
-            member.definitions = None
+            member.holdings = member.holdings._replace(definitions=None)
         engine._core.survey()
         first = s.execute("SELECT n FROM draws")
         assert first.decision.reason is Reason.REFUSED
