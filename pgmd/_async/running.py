@@ -83,7 +83,17 @@ class AsyncRunning(AsyncChoosing):
                 await lent.give_back(discard=statement.pins)
         if statement.changes_schema:
             await self._schema_changed(block)
-        return self.done(request, Answered(decision, found, began, lent_at))
+        try:
+            return self.done(request, Answered(decision, found, began, lent_at))
+        except psycopg.Error as error:
+            # Its rows cannot be made of what it has done all the same.
+            self.raise_(
+                error,
+                request.text,
+                is_read=statement.is_read,
+                in_transaction=block is not None,
+                executed=True,
+            )
 
     async def connection(self) -> AsyncEndpointLent:
         """The block's or the session's own connection; else a lent one, which a fork makes like
@@ -207,17 +217,7 @@ class AsyncRunning(AsyncChoosing):
         if core.database:
             decision = decision.within(core.database)
         ran = (ended - lent_at if share is None else share) - found.loaded
-        core.tell(
-            Event(
-                analyse(request.text),
-                decision,
-                lent_at - began,
-                ran,
-                found.loaded,
-                found.rowcount,
-            )
-        )
-        return Result(
+        result: Result[Any] = Result(
             found.rows,
             found.columns,
             decision,
@@ -227,6 +227,9 @@ class AsyncRunning(AsyncChoosing):
             zone=core.zone,
             row_factory=request.row_factory,
         )
+        statement = analyse(request.text)
+        core.tell(Event(statement, decision, lent_at - began, ran, found.loaded, found.rowcount))
+        return result
 
     def failed(
         self, statement: Statement | None, decision: Decision, began: float, error: BaseException

@@ -33,8 +33,9 @@ from pgmd.local.protocol.conversation import Conversation
 from pgmd.local.protocol.greeting import Welcome
 
 from .test_messages import MUTATIONS
+from .test_messages import SEQUENCES as MESSAGES
 
-SEQUENCES = 3_000
+SEQUENCES = MESSAGES // 3
 MOST_REPLIES = 10_000
 SECONDS = 5.0
 METHODS: tuple[Literal["trust", "password", "scram"], ...] = ("trust", "password", "scram")

@@ -24,7 +24,7 @@ from pgmd.local.protocol.conversation import Conversation
 from pgmd.local.protocol.greeting import Welcome
 
 # So many in each run of the suite, and 100,000 by hand when the server has changed.
-SEQUENCES = int(os.environ.get("PGMD_TEST_SEQUENCES", "10000"))
+SEQUENCES = int(os.environ.get("PGMD_TEST_SEQUENCES", "5000"))
 OVER_SOCKETS = 300
 # Every message that a server may send.
 BACKEND = frozenset(b"RKSZTDCEINGHdc123nst")

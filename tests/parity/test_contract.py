@@ -7,6 +7,7 @@ routes cannot have alike is refused on both, or not routed; tests/corpora/types.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import tomllib
 from collections.abc import Callable, Iterator
@@ -208,6 +209,7 @@ class Routes:
     def check(self, case: Case) -> None:
         """Compare every way of reading, and both ways in which a replica's rows are fetched."""
         check = self._compare if case.is_routed else self._stays
+        rows = functools.cache(partial(fetched, self.session, self._fresh(case.query), "endpoint"))
         found = []
         for name in case.ways:
             read = EVERY_WAY[name]
@@ -217,9 +219,8 @@ class Routes:
                 found.append(f"{name}: the endpoint gives {theirs!r}")
             found += [f"{name}: {text}" for text in check(case, read, theirs)]
             if name in ROWS_OF and not isinstance(theirs, Refused):
-                rows = fetched(self.session, self._fresh(case.query), "endpoint")
                 given = ROWS_OF[name](theirs)
-                found += [f"{name}, not fetchall: {text}" for text in differences(given, rows)]
+                found += [f"{name}, not fetchall: {text}" for text in differences(given, rows())]
         if case.is_routed and not case.refused and "fetchall" in case.ways:
             found += [f"together: {text}" for text in self._together(case)]
         assert not found, "\n".join([case.query, *found[:MOST_SHOWN], f"{len(found)} in all"])

@@ -27,7 +27,7 @@ from ..fixtures.stands import local_stand
 from .support import same
 
 # Ten tables each; PGMD_TEST_TABLES=2000 were run when the types were last changed.
-EXAMPLES, TABLES = int(os.environ.get("PGMD_TEST_TABLES", "800")), 10
+EXAMPLES, TABLES = int(os.environ.get("PGMD_TEST_TABLES", "400")), 10
 MANY = settings(
     max_examples=EXAMPLES,
     derandomize=True,

@@ -114,7 +114,8 @@ def several() -> None:
     with engine.session(database="a") as s:
         assert_type(s.execute("SELECT 1").fetchone(), tuple[Any, ...] | None)
         with s.map("SELECT %s", [[1]], errors="collect", timeout=1) as found:
-            found.arrow()  # pyright: ignore[reportUnknownMemberType]  # pyarrow has no types
+            # pyarrow has no types.
+            found.arrow()  # pyright: ignore[reportUnknownMemberType]
     for one in engine.across(["a"]).execute("SELECT 1"):
         one.fetchone()
     engine.recycle()
