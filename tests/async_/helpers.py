@@ -8,6 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pgmd
+from pgmd.replicas.instance import Instance
+from pgmd.replicas.members import Member
+from pgmd.replicas.wire import Wire
 from pgmd.runtime import aio as runtime
 
 from ..fixtures.stands import Stand
@@ -38,6 +41,18 @@ async def engine_on(
         await engine.close()
         raise
     return engine
+
+
+def instance_of(member: Member) -> Instance:
+    """The DuckDB instance of a replica that has one."""
+    assert isinstance(member.instance, Instance)
+    return member.instance
+
+
+def wire_of(member: Member) -> Wire:
+    """The connection's side of a replica that has no instance."""
+    assert isinstance(member.instance, Wire)
+    return member.instance
 
 
 async def pause(seconds: float = 0.001) -> None:

@@ -21,7 +21,7 @@ from pgmd.local import LocalEndpoint
 from pgmd.runtime import aio as runtime
 
 from ..fixtures.stands import Stand
-from .helpers import engine_on, pause, until
+from .helpers import engine_on, pause, until, wire_of
 
 TOKEN = "tok-rs-7c1"
 
@@ -264,12 +264,13 @@ async def test_a_new_token_replaces_the_replica(tmp_path: Path) -> None:
             pgmd.AsyncEngine(pgmd.Endpoint(local.dsn), [replica]) as engine,
             engine.session() as s,
         ):
-            assert engine._core.replicas.members[0].instance.options["password"] == TOKEN
+            assert wire_of(engine._core.replicas.members[0]).options["password"] == TOKEN
             tokens.append("tok-rs-new")
 
             async def is_replaced() -> bool:
                 await s.execute("SELECT 1 AS a", route="replica")
-                return engine._core.replicas.members[0].instance.options["password"] == "tok-rs-new"
+                member = engine._core.replicas.members[0]
+                return bool(wire_of(member).options["password"] == "tok-rs-new")
 
             while not await is_replaced():
                 await pause()
@@ -298,7 +299,8 @@ async def test_a_token_that_is_no_longer_valid_is_asked_for_anew(tmp_path: Path)
 
             while not await is_back():
                 await pause()
-            assert engine._core.replicas.members[-1].instance.options["password"] == "tok-rs-new"
+            member = engine._core.replicas.members[-1]
+            assert wire_of(member).options["password"] == "tok-rs-new"
 
 
 async def test_a_token_function_that_fails_is_named_and_shows_nothing(tmp_path: Path) -> None:
@@ -334,8 +336,8 @@ async def test_reads_that_no_replica_serves_do_not_take_all_of_the_endpoint(
 
 
 async def test_half_of_the_endpoints_connections_may_be_spilled_to() -> None:
-    settings = pgmd.AsyncEngine(pgmd.Endpoint("host=h", max_size=9)).settings
+    settings = pgmd.AsyncEngine(pgmd.Endpoint("host=h", max_size=9))._core.settings
     assert settings.spill == 4
-    assert pgmd.AsyncEngine(pgmd.Endpoint("host=h", max_size=1)).settings.spill == 1
+    assert pgmd.AsyncEngine(pgmd.Endpoint("host=h", max_size=1))._core.settings.spill == 1
     with pytest.raises(pgmd.ConfigurationError, match="endpoint_spill=0"):
         pgmd.AsyncEngine(pgmd.Endpoint("host=h"), endpoint_spill=0)

@@ -15,7 +15,7 @@ from pgmd.routing.freshness import Freshness
 from pgmd.runtime import aio as runtime
 
 from ..fixtures.stands import Stand
-from .helpers import engine_on, until
+from .helpers import engine_on, instance_of, until
 
 
 async def lagging_on(stand: Stand, replicas: int = 2, **each: Any) -> pgmd.AsyncEngine:
@@ -83,7 +83,7 @@ async def test_consistency_levels(stand: Stand) -> None:
             ("engine", (2, Route.ENDPOINT)),
             ("strong", (2, Route.ENDPOINT)),
         ):
-            async with engine.session(consistency=level) as s:  # type: ignore[arg-type]
+            async with engine.session(consistency=level) as s:  # type: ignore[call-overload]
                 assert await count(s) == expected, level
         async with engine.session(consistency="eventual") as s:
             await s.execute("INSERT INTO t (n) VALUES (3)")
@@ -96,7 +96,7 @@ async def test_consistency_levels(stand: Stand) -> None:
             assert result.decision.staleness is not None
             assert 0 < result.decision.staleness < 600
         with pytest.raises(pgmd.ConfigurationError, match="consistency='some'"):
-            engine.session(consistency="some")  # type: ignore[arg-type]
+            engine.session(consistency="some")  # type: ignore[call-overload]
 
 
 async def test_publishing_while_a_snapshot_is_open_leaves_it_alone(stand: Stand) -> None:
@@ -172,7 +172,7 @@ def copies(stand: Stand, engine: pgmd.AsyncEngine) -> tuple[Path, int]:
         # They are the local endpoint's, and other engines may be about to open the newest but one.
         return folder_of(stand.file), 2
     attached = "SELECT path FROM duckdb_databases() WHERE database_name = 'pgmd_source'"
-    return Path(engine._core.replicas.members[0].instance.ask(attached)[0]).parent, 1
+    return Path(instance_of(engine._core.replicas.members[0]).ask(attached)[0]).parent, 1
 
 
 @pytest.mark.only("postgres", reason="a snapshot of a local endpoint has all tables")

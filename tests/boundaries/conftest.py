@@ -51,7 +51,7 @@ def place(
 
 def _engine(request: pytest.FixtureRequest, stack: ExitStack, data: Path) -> pgmd.Engine:
     kind = request.param
-    limits = {"threads": 1, "memory_limit": "32MB"}
+    limits: dict[str, Any] = {"threads": 1, "memory_limit": "32MB"}
     if kind == "file":
         with duckdb.connect(data / "app.duckdb") as connection:
             _fill(connection)
@@ -74,7 +74,7 @@ def _engine(request: pytest.FixtureRequest, stack: ExitStack, data: Path) -> pgm
         connection.execute(
             "CREATE FUNCTION put() RETURNS int LANGUAGE plpgsql AS 'BEGIN INSERT INTO t VALUES (2); RETURN 1; END'"
         )
-    mode = "live" if kind == "live" else "snapshot"
+    mode: Any = "live" if kind == "live" else "snapshot"
     return pgmd.Engine(pgmd.Endpoint(dsn), [pgmd.Replica(postgres=dsn, mode=mode, **limits)])
 
 

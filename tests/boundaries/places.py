@@ -73,6 +73,13 @@ def fill(folder: Path) -> None:
         other.execute(f"COPY secrets TO '{folder}/year=2024/secret.parquet'")
 
 
+def instance_of(engine: pgmd.Engine) -> Instance:
+    """The DuckDB instance of an engine's first replica."""
+    instance = engine._core.replicas.members[0].instance
+    assert isinstance(instance, Instance)
+    return instance
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """An open engine of one kind with one replica, and what is around it."""
@@ -86,7 +93,7 @@ class Place:
 
     @property
     def instance(self) -> Instance:
-        return self.engine._core.replicas.members[0].instance
+        return instance_of(self.engine)
 
     @property
     def database(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas
@@ -76,7 +77,10 @@ def _runs_unlocked(form: str, folder: Path, database: Path) -> bool:
     database.parent.mkdir()
     with duckdb.connect(database) as made:
         made.execute("CREATE TABLE t AS SELECT 1 AS a")
-    config = {"autoload_known_extensions": "false", "autoinstall_known_extensions": "false"}
+    config: dict[str, Any] = {
+        "autoload_known_extensions": "false",
+        "autoinstall_known_extensions": "false",
+    }
     connection = duckdb.connect(config=config)
     try:
         connection.execute(f"ATTACH '{database}' AS app; USE app")
@@ -179,7 +183,9 @@ def test_the_only_paths_shown_are_those_of_the_source_and_of_the_home_folder(pla
     if place.kind == "live":
         # DuckDB takes what the extension connects with for a path.
         own.add(f"{place.folder}/connect_timeout=")
-        own.add(str(parse_conninfo(place.engine._core.settings.replicas[0].postgres)["host"]))
+        (replica,) = place.engine._core.settings.replicas
+        assert isinstance(replica, pgmd.Replica)
+        own.add(str(parse_conninfo(replica.postgres)["host"]))
     assert paths <= own
 
 

@@ -12,7 +12,7 @@ import pytest
 import pgmd
 from pgmd.routing.decision import Route
 
-from .places import Place, files
+from .places import Place, files, instance_of
 
 # A million and a half different rows: more than the replica may use.
 TOO_MUCH = (
@@ -33,7 +33,7 @@ def test_a_replica_without_limits_has_those_of_duckdb(tmp_path: Path) -> None:
     duckdb.connect(tmp_path / "app.duckdb").close()
     plain = duckdb.connect().execute("SELECT current_setting('memory_limit')").fetchone()
     with pgmd.Engine(replicas=[pgmd.Replica(file=tmp_path / "app.duckdb")]) as engine:
-        cursor = engine._core.replicas.members[0].instance.cursor()
+        cursor = instance_of(engine).cursor()
         row = cursor._connection.execute("SELECT current_setting('memory_limit')").fetchone()
         cursor.close()
     assert row == plain

@@ -19,7 +19,7 @@ from pgmd.testing.servers import Server
 
 from ..fixtures.postgres import new_database
 from ..fixtures.stands import local_stand
-from .places import counting_server
+from .places import counting_server, instance_of
 
 # The second one is written differently in a URL, in a keyword string and in SQL.
 SECRETS = ["hunter2-c0ffee", "it's a \\ p@ss&w=rd%"]
@@ -155,7 +155,7 @@ def test_an_engine_that_works_and_one_whose_database_is_gone(
 
 
 def _what_the_instance_shows(engine: pgmd.Engine) -> list[Any]:
-    cursor = engine._core.replicas.members[0].instance.cursor()
+    cursor = instance_of(engine).cursor()
     questions = [
         "FROM duckdb_secrets()", "FROM duckdb_databases()", "FROM duckdb_settings()",
         "FROM duckdb_logs()", "FROM duckdb_views()", "FROM which_secret('', 'postgres')",
@@ -183,13 +183,13 @@ def test_what_cannot_be_reached(
 ) -> None:
     good = role("another-one")
     with counting_server() as visitors:
-        changed = {
+        wrongs: dict[str, dict[str, Any]] = {
             "password": {"password": secret},
             "host": {"host": "127.0.0.1", "port": unused_port, "password": secret},
             "hangs up": {"host": "127.0.0.1", "port": visitors.port, "password": secret},
             "database": {"dbname": secret, "password": "another-one"},
-        }[wrong]
-        bad = make_conninfo(good, connect_timeout=5, **changed)
+        }
+        bad = make_conninfo(good, connect_timeout=5, **wrongs[wrong])
         if wrong == "database":
             # Then it is no secret, but the password is.
             bad = make_conninfo(good, dbname="nowhere")
@@ -255,7 +255,7 @@ def test_what_is_refused_before_anything_is_tried(said: Said, tmp_path: Path, se
         pgmd.Engine(
             pgmd.Endpoint.motherduck("db", region="us-east-1", token=secret),
             [pgmd.Replica(motherduck="db", token=secret)],
-        ).settings,
+        )._core.settings,
     )
 
 

@@ -18,6 +18,7 @@ import pytest
 import pgmd
 from pgmd import Reason, Route
 from pgmd.replicas.snapshots import folder_of, newest
+from pgmd.settings.conninfo import parse_conninfo
 
 
 @pytest.fixture
@@ -207,7 +208,7 @@ def test_the_password_appears_nowhere(file: Path, caplog: pytest.LogCaptureFixtu
         shown = [repr(engine), repr(s), str(failed.value), caplog.text, str(engine.stats())]
         assert not any(secret in text for text in shown)
         # Nobody else on this machine gets in without it.
-        options = psycopg.conninfo.conninfo_to_dict(engine._core.endpoint._settings.conninfo)  # type: ignore[union-attr]
+        options = parse_conninfo(engine._core.endpoint._settings.conninfo)  # type: ignore[union-attr]
         options.pop("password")
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(**options, passfile=os.devnull)

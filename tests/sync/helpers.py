@@ -9,6 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pgmd
+from pgmd.replicas.instance import Instance
+from pgmd.replicas.members import Member
+from pgmd.replicas.wire import Wire
 from pgmd.runtime import threads as runtime
 
 from ..fixtures.stands import Stand
@@ -39,6 +42,18 @@ def engine_on(
         engine.close()
         raise
     return engine
+
+
+def instance_of(member: Member) -> Instance:
+    """The DuckDB instance of a replica that has one."""
+    assert isinstance(member.instance, Instance)
+    return member.instance
+
+
+def wire_of(member: Member) -> Wire:
+    """The connection's side of a replica that has no instance."""
+    assert isinstance(member.instance, Wire)
+    return member.instance
 
 
 def pause(seconds: float = 0.001) -> None:

@@ -17,7 +17,7 @@ from pgmd import Route
 
 from ..fixtures.lakes import Lake, lake_in
 from ..fixtures.stands import local_stand
-from .helpers import pause, until
+from .helpers import instance_of, pause, until
 
 MANY = "CREATE TABLE t AS SELECT range AS n, 'x' || range AS s FROM range(1000)"
 
@@ -78,9 +78,10 @@ def test_a_replica_of_the_newest_snapshot_is_not_opened_anew(shared_lake: Lake) 
     with reading(shared_lake) as engine:
         before = engine._core.replicas.members
         since = before[0].freshness.since
+        assert since is not None
         engine.publish()
         assert engine._core.replicas.members == before
-        assert engine._core.replicas.members[0].freshness.since > since
+        assert (before[0].freshness.since or 0) > since
         shared_lake.write("DELETE FROM t")
         engine.publish()
         assert engine._core.replicas.members != before
@@ -174,7 +175,7 @@ def files_in(folder: Path) -> list[Path]:
 
 def lake_name(engine: pgmd.Engine) -> Any:
     asked = "SELECT database_name FROM duckdb_databases() WHERE type = 'ducklake'"
-    return engine._core.replicas.members[0].instance.ask(asked)[0]
+    return instance_of(engine._core.replicas.members[0]).ask(asked)[0]
 
 
 def test_the_data_may_be_elsewhere_than_the_catalogue_says(lake: Lake) -> None:
@@ -189,7 +190,7 @@ def test_the_data_may_be_elsewhere_than_the_catalogue_says(lake: Lake) -> None:
 def test_the_catalogues_password_is_shown_nowhere(dsn: str, tmp_path: Path, given: str) -> None:
     lake = Lake(f"postgres:{dsn}", tmp_path / "data")
     lake.write(MANY)
-    password = conninfo_to_dict(dsn)["password"]
+    password = str(conninfo_to_dict(dsn)["password"])
     assert password
     bare = make_conninfo("", **{k: v for k, v in conninfo_to_dict(dsn).items() if k != "password"})
     settings: dict[str, Any] = {"ducklake": f"ducklake:{lake.catalogue}"}
@@ -198,13 +199,13 @@ def test_the_catalogues_password_is_shown_nowhere(dsn: str, tmp_path: Path, give
     replica = pgmd.Replica(**settings)
     with pgmd.Engine(replicas=[replica]) as engine, engine.session() as s:
         assert count(s) == 1000
-        instance = engine._core.replicas.members[0].instance
+        instance = instance_of(engine._core.replicas.members[0])
         shown = [
             instance.ask(f"SELECT list(x::VARCHAR) FROM {name}() AS x")
             for name in ("duckdb_databases", "duckdb_secrets", "duckdb_settings")
         ]
         assert password not in repr(
-            [replica, engine, engine.settings, engine._core.replicas.members, shown]
+            [replica, engine, engine._core.settings, engine._core.replicas.members, shown]
         )
 
 

@@ -22,7 +22,7 @@ from pgmd.local import LocalEndpoint
 from pgmd.runtime import threads as runtime
 
 from ..fixtures.stands import Stand
-from .helpers import engine_on, pause, until
+from .helpers import engine_on, pause, until, wire_of
 
 TOKEN = "tok-rs-7c1"
 
@@ -255,12 +255,13 @@ def test_a_new_token_replaces_the_replica(tmp_path: Path) -> None:
             pgmd.Engine(pgmd.Endpoint(local.dsn), [replica]) as engine,
             engine.session() as s,
         ):
-            assert engine._core.replicas.members[0].instance.options["password"] == TOKEN
+            assert wire_of(engine._core.replicas.members[0]).options["password"] == TOKEN
             tokens.append("tok-rs-new")
 
             def is_replaced() -> bool:
                 s.execute("SELECT 1 AS a", route="replica")
-                return engine._core.replicas.members[0].instance.options["password"] == "tok-rs-new"
+                member = engine._core.replicas.members[0]
+                return bool(wire_of(member).options["password"] == "tok-rs-new")
 
             while not is_replaced():
                 pause()
@@ -289,7 +290,8 @@ def test_a_token_that_is_no_longer_valid_is_asked_for_anew(tmp_path: Path) -> No
 
             while not is_back():
                 pause()
-            assert engine._core.replicas.members[-1].instance.options["password"] == "tok-rs-new"
+            member = engine._core.replicas.members[-1]
+            assert wire_of(member).options["password"] == "tok-rs-new"
 
 
 def test_a_token_function_that_fails_is_named_and_shows_nothing(tmp_path: Path) -> None:
@@ -325,8 +327,8 @@ def test_reads_that_no_replica_serves_do_not_take_all_of_the_endpoint(
 
 
 def test_half_of_the_endpoints_connections_may_be_spilled_to() -> None:
-    settings = pgmd.Engine(pgmd.Endpoint("host=h", max_size=9)).settings
+    settings = pgmd.Engine(pgmd.Endpoint("host=h", max_size=9))._core.settings
     assert settings.spill == 4
-    assert pgmd.Engine(pgmd.Endpoint("host=h", max_size=1)).settings.spill == 1
+    assert pgmd.Engine(pgmd.Endpoint("host=h", max_size=1))._core.settings.spill == 1
     with pytest.raises(pgmd.ConfigurationError, match="endpoint_spill=0"):
         pgmd.Engine(pgmd.Endpoint("host=h"), endpoint_spill=0)

@@ -16,7 +16,7 @@ from pgmd.routing.freshness import Freshness
 from pgmd.runtime import threads as runtime
 
 from ..fixtures.stands import Stand
-from .helpers import engine_on, until
+from .helpers import engine_on, instance_of, until
 
 
 def lagging_on(stand: Stand, replicas: int = 2, **each: Any) -> pgmd.Engine:
@@ -84,7 +84,7 @@ def test_consistency_levels(stand: Stand) -> None:
             ("engine", (2, Route.ENDPOINT)),
             ("strong", (2, Route.ENDPOINT)),
         ):
-            with engine.session(consistency=level) as s:  # type: ignore[arg-type]
+            with engine.session(consistency=level) as s:  # type: ignore[call-overload]
                 assert count(s) == expected, level
         with engine.session(consistency="eventual") as s:
             s.execute("INSERT INTO t (n) VALUES (3)")
@@ -97,7 +97,7 @@ def test_consistency_levels(stand: Stand) -> None:
             assert result.decision.staleness is not None
             assert 0 < result.decision.staleness < 600
         with pytest.raises(pgmd.ConfigurationError, match="consistency='some'"):
-            engine.session(consistency="some")  # type: ignore[arg-type]
+            engine.session(consistency="some")  # type: ignore[call-overload]
 
 
 def test_publishing_while_a_snapshot_is_open_leaves_it_alone(stand: Stand) -> None:
@@ -171,7 +171,7 @@ def copies(stand: Stand, engine: pgmd.Engine) -> tuple[Path, int]:
         # They are the local endpoint's, and other engines may be about to open the newest but one.
         return folder_of(stand.file), 2
     attached = "SELECT path FROM duckdb_databases() WHERE database_name = 'pgmd_source'"
-    return Path(engine._core.replicas.members[0].instance.ask(attached)[0]).parent, 1
+    return Path(instance_of(engine._core.replicas.members[0]).ask(attached)[0]).parent, 1
 
 
 @pytest.mark.only("postgres", reason="a snapshot of a local endpoint has all tables")

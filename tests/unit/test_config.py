@@ -24,6 +24,10 @@ def read(url: str | None, environ: dict[str, str] | None = None, **keywords: Any
     return from_url(url, keywords, environ or {})
 
 
+def replicas_of(settings: Settings | Database) -> list[Replica]:
+    return [replica for replica in settings.replicas if isinstance(replica, Replica)]
+
+
 def test_motherduck_url_reaches_the_regions_endpoint_with_verified_tls() -> None:
     settings = read(URL, TOKENS)
     assert settings.endpoint is not None
@@ -43,7 +47,7 @@ def test_motherduck_url_reaches_the_regions_endpoint_with_verified_tls() -> None
 
 
 def test_a_read_scaling_token_brings_four_replicas_each_with_its_own_session_name() -> None:
-    replicas = read(URL, TOKENS).replicas
+    replicas = replicas_of(read(URL, TOKENS))
     assert [r.session_name for r in replicas] == ["pgmd-1", "pgmd-2", "pgmd-3", "pgmd-4"]
     assert {r.motherduck for r in replicas} == {"analytics"}
     assert {r.current_token() for r in replicas} == {"tok-rs-7c1"}
@@ -82,7 +86,7 @@ def test_postgresql_url_keeps_libpqs_own_parameters() -> None:
     options = settings.endpoint.options
     assert (options["sslmode"], options["connect_timeout"]) == ("require", "3")
     assert [r.name for r in settings.replicas] == ["replica-1", "replica-2"]
-    assert settings.replicas[0].mode == "live"
+    assert replicas_of(settings)[0].mode == "live"
 
 
 def test_a_socket_folder_as_host_survives_the_url() -> None:
@@ -95,7 +99,7 @@ def test_a_local_url_serves_a_file_and_reads_its_snapshots() -> None:
     settings = read("local:./app.duckdb?replicas=3&max_size=4&refresh=5")
     assert settings.endpoint is not None
     assert (settings.endpoint.file, settings.endpoint.max_size) == ("./app.duckdb", 4)
-    assert [(r.local, r.refresh, r.name) for r in settings.replicas] == [
+    assert [(r.local, r.refresh, r.name) for r in replicas_of(settings)] == [
         ("./app.duckdb", 5.0, f"replica-{n}") for n in (1, 2, 3)
     ]
     assert len(read("local:/data/app.duckdb").replicas) == 2
@@ -338,7 +342,7 @@ def test_a_motherduck_url_may_name_several_databases() -> None:
     for name, database in settings.databases.items():
         assert database.endpoint is not None
         assert database.endpoint.options["dbname"] == name
-        assert [r.motherduck for r in database.replicas] == [name, name]
+        assert [r.motherduck for r in replicas_of(database)] == [name, name]
         assert [r.name for r in database.replicas] == [f"{name}/replica-1", f"{name}/replica-2"]
     assert set(settings.secrets) == {"tok-rw-9f2", "tok-rs-7c1"}
 
@@ -350,7 +354,7 @@ def test_each_of_several_databases_has_a_name_of_its_own(names: str) -> None:
 
 
 def test_replicas_over_the_wire_use_the_read_scaling_token_and_stay_on_one_duckling() -> None:
-    replicas = read(f"{URL}&replica_mode=wire&replicas=2&session_name=web", TOKENS).replicas
+    replicas = replicas_of(read(f"{URL}&replica_mode=wire&replicas=2&session_name=web", TOKENS))
     for number, replica in enumerate(replicas, start=1):
         options = wire.options(replica)
         assert options["host"] == "pg.us-east-1-aws.motherduck.com"
@@ -365,8 +369,9 @@ def test_replicas_over_the_wire_use_the_read_scaling_token_and_stay_on_one_duckl
 
 def test_the_default_database_has_no_name_over_the_wire() -> None:
     settings = read("motherduck://?region=us-east-1&replica_mode=wire&replicas=1", TOKENS)
-    assert wire.options(settings.replicas[0])["dbname"] == "md:"
-    assert wire.database(settings.replicas[0]) == ""
+    (replica,) = replicas_of(settings)
+    assert wire.options(replica)["dbname"] == "md:"
+    assert wire.database(replica) == ""
 
 
 @pytest.mark.parametrize(
