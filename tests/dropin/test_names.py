@@ -116,7 +116,9 @@ def test_type_checkers_find_each_submodule(theirs: Any, ours: Any) -> None:
         name = ".".join(parts).removesuffix("__init__").removesuffix(".")
         if name:
             found[name] = path.read_text()
-    assert found == {n: f"from {theirs.__name__}.{n} import *\n" for n in modules(theirs)}
+    # The newest psycopg's; what only 3.2 has is found when it is imported.
+    wanted = set(modules(theirs)) - {"server_cursor"}
+    assert found == {n: f"from {theirs.__name__}.{n} import *\n" for n in wanted}
 
 
 def test_exceptions_are_psycopgs() -> None:
