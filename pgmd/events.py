@@ -49,7 +49,10 @@ class Counts:
         self._routed: Counter[tuple[Route, Reason]] = Counter()
 
     def __call__(self, event: Event) -> None:
-        decision = event.decision
+        self.add(event.decision)
+
+    def add(self, decision: Decision) -> None:
+        """One more has ended where this says."""
         with self._guard:
             self._routed[decision.route, decision.reason] += 1
 

@@ -39,7 +39,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 
 from ..errors import UsageError
-from ..events import Counts, Event, Events, log
+from ..events import Counts, Events, log
 from ..knowledge import Knowledge
 from ..parity import from_endpoint
 from ..pooling import Slot
@@ -64,6 +64,7 @@ from .sides.endpoint import AsyncEndpointLent
 from .sides.instance import AsyncInstanceLent
 from .sides.pool import AsyncEndpointPool
 from .sides.wire import AsyncWireLent
+from .state import AsyncReplicaLent
 
 
 class AsyncCore:
@@ -269,12 +270,6 @@ class AsyncCore:
         assert self._publishing is not None
         await self._publishing.publish()
 
-    # ------------------------------------------------------------------------------------ events
-
-    def tell(self, event: Event) -> None:
-        """A statement has ended."""
-        self.events.tell(event)
-
     def stats(self) -> dict[str, Any]:
         """See `AsyncEngine.stats()`."""
         return {
@@ -286,8 +281,6 @@ class AsyncCore:
     def __repr__(self) -> str:
         return f"{self._state} {self.endpoint!r} {self.replicas!r}"
 
-
-AsyncReplicaLent = AsyncInstanceLent | AsyncWireLent
 
 # With no endpoint to agree with, replicas answer in their own dialect, in UTC.
 _ALONE = Profile("duckdb", "", "UTC")

@@ -61,6 +61,8 @@ class AsyncRunning(AsyncChoosing):
         self.running = lent
         try:
             found = await lent.run(request)
+            # Also when its rows cannot be made it has run.
+            result, event = self._made(request, Answered(decision, found, began, lent_at))
         except psycopg.Error as error:
             self.raise_(
                 error,
@@ -83,17 +85,8 @@ class AsyncRunning(AsyncChoosing):
                 await lent.give_back(discard=statement.pins)
         if statement.changes_schema:
             await self._schema_changed(block)
-        try:
-            return self.done(request, Answered(decision, found, began, lent_at))
-        except psycopg.Error as error:
-            # Its rows cannot be made of what it has done all the same.
-            self.raise_(
-                error,
-                request.text,
-                is_read=statement.is_read,
-                in_transaction=block is not None,
-                executed=True,
-            )
+        core.events.tell(event)
+        return result
 
     async def connection(self) -> AsyncEndpointLent:
         """The block's or the session's own connection; else a lent one, which a fork makes like
@@ -212,6 +205,11 @@ class AsyncRunning(AsyncChoosing):
 
     def done(self, request: Request, answered: Answered) -> Result[Any]:
         """The result of a statement, of which everybody is told."""
+        result, event = self._made(request, answered)
+        self.core.events.tell(event)
+        return result
+
+    def _made(self, request: Request, answered: Answered) -> tuple[Result[Any], Event]:
         core, ended = self.core, now()
         decision, found, began, lent_at, share = answered
         if core.database:
@@ -227,9 +225,8 @@ class AsyncRunning(AsyncChoosing):
             zone=core.zone,
             row_factory=request.row_factory,
         )
-        statement = analyse(request.text)
-        core.tell(Event(statement, decision, lent_at - began, ran, found.loaded, found.rowcount))
-        return result
+        statement, waited = analyse(request.text), lent_at - began
+        return result, Event(statement, decision, waited, ran, found.loaded, found.rowcount)
 
     def failed(
         self, statement: Statement | None, decision: Decision, began: float, error: BaseException
@@ -239,7 +236,8 @@ class AsyncRunning(AsyncChoosing):
             annotate(error, is_read=True)
         outcome = getattr(error, "outcome", None)
         ran = now() - began
-        self.core.tell(Event(statement, decision, ran=ran, error=type(error), outcome=outcome))
+        event = Event(statement, decision, ran=ran, error=type(error), outcome=outcome)
+        self.core.events.tell(event)
 
     # --------------------------------------------------------------------------------- cancelling
 

@@ -40,7 +40,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 
 from ..errors import UsageError
-from ..events import Counts, Event, Events, log
+from ..events import Counts, Events, log
 from ..knowledge import Knowledge
 from ..parity import from_endpoint
 from ..pooling import Slot
@@ -65,6 +65,7 @@ from .sides.endpoint import EndpointLent
 from .sides.instance import InstanceLent
 from .sides.pool import EndpointPool
 from .sides.wire import WireLent
+from .state import ReplicaLent
 
 
 class Core:
@@ -268,12 +269,6 @@ class Core:
         assert self._publishing is not None
         self._publishing.publish()
 
-    # ------------------------------------------------------------------------------------ events
-
-    def tell(self, event: Event) -> None:
-        """A statement has ended."""
-        self.events.tell(event)
-
     def stats(self) -> dict[str, Any]:
         """See `Engine.stats()`."""
         return {
@@ -285,8 +280,6 @@ class Core:
     def __repr__(self) -> str:
         return f"{self._state} {self.endpoint!r} {self.replicas!r}"
 
-
-ReplicaLent = InstanceLent | WireLent
 
 # With no endpoint to agree with, replicas answer in their own dialect, in UTC.
 _ALONE = Profile("duckdb", "", "UTC")

@@ -77,7 +77,8 @@ def streamed(
         if failure is not None:
             session.failed(statement, done, began, failure)
         elif stream is not None:
-            session.core.tell(Event(statement, done, ran=now() - began, rows=stream.count))
+            event = Event(statement, done, ran=now() - began, rows=stream.count)
+            session.core.events.tell(event)
 
 
 @contextmanager

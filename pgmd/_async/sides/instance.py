@@ -39,7 +39,7 @@ class AsyncInstanceLent:
 
     def __init__(self, shared: AsyncShared, slot: Slot[Member]) -> None:
         self._shared = shared
-        self._run = Run()
+        self._run: Run | None = None
         self.slot = slot
 
     @property
@@ -231,7 +231,8 @@ class AsyncInstanceLent:
 
     def cancel(self) -> None:
         """See `AsyncLent.cancel()`."""
-        self._interrupt(self._run)
+        if self._run is not None:
+            self._interrupt(self._run)
 
     def _interrupt(self, run: Run) -> None:
         """Stop what *run* does, now or as soon as it starts."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any, NamedTuple
 
 import psycopg
@@ -12,12 +11,13 @@ from psycopg import pq
 from ...dropin.identity import PLAIN
 from ...dropin.modes import RouteReads
 from ...errors import Error, UsageError, annotate
-from ...events import Event
+from ...events import Counts, Event
 from ...parity import from_endpoint
 from ...process.clock import now
 from ...process.ending import Thread
 from ...request import Request
 from ...routing.decision import Decision, Reason, Route
+from ...runtime import threads as runtime
 from ...servers.profile import Profile
 from ...sql import Fact, Statement
 from ..asking import Asking
@@ -56,7 +56,7 @@ class Noting:
         # What is under way on the endpoint, and what became of it.
         self._sent: _Sent | None = None
         self._error: BaseException | None = None
-        self._counts: Counter[tuple[Route, Reason]] = Counter()
+        self._counts = Counts(runtime.Guard())
         # The position of a write whose transaction is still open.
         self._write: int | None = None
         self._changed_schema = False
@@ -67,7 +67,7 @@ class Noting:
 
     @property
     def stats(self) -> dict[str, int]:
-        return {f"{route.value}: {why.name}": n for (route, why), n in self._counts.items()}
+        return self._counts.routed()
 
     def explain(self, query: Query, params: Any) -> Decision:
         if self._asking is None:
@@ -126,7 +126,7 @@ class Noting:
 
     def _count(self, decision: Decision) -> None:
         self.decision = decision
-        self._counts[decision.route, decision.reason] += 1
+        self._counts.add(decision)
 
     # --------------------------------------------------------------------------- on the endpoint
 
@@ -205,4 +205,4 @@ class Noting:
             asking.failed(sent.statement, decision, sent.began, error)
         else:
             ran, rows = now() - sent.began, sent.cursor.rowcount
-            asking.core.tell(Event(sent.statement, decision, ran=ran, rows=rows))
+            asking.core.events.tell(Event(sent.statement, decision, ran=ran, rows=rows))

@@ -40,7 +40,7 @@ class InstanceLent:
 
     def __init__(self, shared: Shared, slot: Slot[Member]) -> None:
         self._shared = shared
-        self._run = Run()
+        self._run: Run | None = None
         self.slot = slot
 
     @property
@@ -228,7 +228,8 @@ class InstanceLent:
 
     def cancel(self) -> None:
         """See `Lent.cancel()`."""
-        self._interrupt(self._run)
+        if self._run is not None:
+            self._interrupt(self._run)
 
     def _interrupt(self, run: Run) -> None:
         """Stop what *run* does, now or as soon as it starts."""
